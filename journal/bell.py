@@ -1,0 +1,43 @@
+"""The doorbell: a small file, written after each commit, whose folder others watch. It also holds the head (seq, hash).
+
+Watching the database's ``-wal`` instead would wake readers before a commit is visible. Nothing is ever decided by the bell: truth is
+``seq > cursor``, and a writer killed between commit and bell rings nothing, which the readers' slow timer makes good.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class Bell:
+    """The writing side. ``folder`` is ``HERMES_HOME/handoff/bell``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "head"
+        self._fd = -1
+
+    def ring(self, seq: int, digest: bytes) -> None:
+        """Write the head in one ``pwrite``. A bell that cannot be rung is not an error: the event stands."""
+        try:
+            if self._fd < 0 or os.fstat(self._fd).st_nlink == 0:
+                self.close()
+                self._path.parent.mkdir(mode=0o700, exist_ok=True)
+                self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.pwrite(self._fd, f"{seq:<20} {digest.hex()}\n".encode(), 0)
+        except OSError:
+            self.close()
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def read_head(folder: Path) -> tuple[int, bytes] | None:
+    """The head that the bell last held: (seq, 32-byte hash), or None when there is none to read."""
+    try:
+        seq, digest = (folder / "head").read_text().split()
+        return int(seq), bytes.fromhex(digest)
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,37 @@
+"""The hash chain: what was altered after the fact is found, and located.
+
+A bare chain cannot see that its tail was removed; whoever keeps a head (the bell, an audit, a person) can.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from journal.events import Process
+
+GENESIS = hashlib.sha256(b"handoff-journal/1").digest()
+"""What the first event is chained to."""
+
+
+def link(
+    prev: bytes,
+    seq: int,
+    handoff: str | None,
+    type_: str,
+    version: int,
+    role: str,
+    process: Process,
+    epoch: int,
+    at_ns: int,
+    mono_ns: int,
+    key: str | None,
+    cause: int | None,
+    body: str,
+) -> bytes:
+    """SHA-256 over the previous hash and the stored columns, every text length-prefixed. 32 bytes."""
+    handoff, key = handoff or "", key or ""
+    head = (
+        f"{seq},{len(handoff)}:{handoff},{type_},{version},{role},{process.pid},{process.started},"
+        f"{len(process.boot)}:{process.boot},{epoch},{at_ns},{mono_ns},{len(key)}:{key},{cause},{len(body)}:"
+    )
+    return hashlib.sha256(prev + (head + body).encode()).digest()

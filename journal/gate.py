@@ -1,0 +1,133 @@
+"""The gate: one writer at a time between processes, in the order in which they came.
+
+``flock`` is fair, where SQLite's own busy handler starves the slower of two writers; and whoever checkpoints holds the gate, so that
+a checkpoint never overlaps a commit. The gate's file names its holder. Waiting has a deadline and must not happen on an event loop.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from journal.errors import Busy, DiskTrouble
+
+
+class Gate:
+    """A mutex between the threads of this process, then a ``flock`` between processes."""
+
+    def __init__(self, path: Path, *, deadline_s: float = 10.0) -> None:
+        self._path = path
+        self._deadline_s = deadline_s
+        self._mutex = threading.Lock()
+        self._name = f"{os.getpid():<20}".encode()
+        self._fd = self._open()
+        _GATES.add(self)
+
+    def _open(self) -> int:
+        try:
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise DiskTrouble(
+                f"cannot open the gate {self._path}: {error.strerror}", hint="check the folder"
+            ) from error
+
+    @contextmanager
+    def held(self, deadline_s: float | None = None) -> Iterator[None]:
+        """Hold the gate. ``deadline_s`` bounds the wait, the default is the gate's own.
+
+        Raises:
+            Busy: It was not free in time; ``holder`` is who had it.
+        """
+        limit = self._deadline_s if deadline_s is None else deadline_s
+        if not self._mutex.acquire(timeout=limit):
+            raise Busy("another thread of this process holds the journal's gate", hint="try again")
+        try:
+            self._lock(limit)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+        finally:
+            self._mutex.release()
+
+    def _lock(self, limit: float) -> None:
+        if self._fd < 0 or os.fstat(self._fd).st_nlink == 0:  # deleted under us: meet the others at the new file
+            self.close()
+            self._fd = self._open()
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._wait(limit)
+        os.pwrite(self._fd, self._name, 0)
+
+    def _wait(self, limit: float) -> None:
+        """Wait in the kernel's queue, on a descriptor and a thread of its own: ``flock`` knows no deadline."""
+        attempt = _Attempt(self._open())
+        if not attempt.won(limit):
+            holder = self.holder()
+            raise Busy(
+                f"the journal's gate was not free for {limit:g} s" + (f" (held by process {holder})" if holder else ""),
+                holder=holder,
+                hint="try again; when that process is stopped, end it",
+            )
+        os.close(self._fd)
+        self._fd = attempt.fd
+
+    def holder(self) -> int | None:
+        """The pid that the gate's file names: whoever held it last."""
+        text = os.pread(self._fd, 20, 0).strip() if self._fd >= 0 else b""
+        return int(text) if text.isdigit() else None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _forget_in_child(self) -> None:
+        self.close()
+        self._mutex = threading.Lock()
+        self._name = f"{os.getpid():<20}".encode()
+
+
+class _Attempt:
+    """One blocking ``flock`` in a thread. Abandoned when the deadline passes: whenever it gets the lock then, it lets it go."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._settle = threading.Lock()
+        self._done = threading.Event()
+        self._abandoned = False
+        self._got = False
+        threading.Thread(target=self._run, name="journal-gate", daemon=True).start()
+
+    def _run(self) -> None:
+        fcntl.flock(self.fd, fcntl.LOCK_EX)
+        with self._settle:
+            if self._abandoned:
+                os.close(self.fd)
+            else:
+                self._got = True
+        self._done.set()
+
+    def won(self, limit: float) -> bool:
+        self._done.wait(limit)
+        with self._settle:
+            self._abandoned = not self._got
+            return self._got
+
+
+_GATES: weakref.WeakSet[Gate] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for gate in list(_GATES):
+        gate._forget_in_child()
+
+
+os.register_at_fork(after_in_child=_forget_all)

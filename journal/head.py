@@ -1,0 +1,272 @@
+"""The journal's last word: a fold that keeps just what the law needs, so that every writer can hold it in memory.
+
+``advance`` is total: it believes what stands in the journal. Whether something may stand there is ``journal.law``'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from journal import events as e
+from journal.events import Phase, Process, Role, SettledAs, Side
+from journal.record import Record
+
+AT_REST: frozenset[Phase] = frozenset({"idle", "complete", "rolled_back", "failed"})
+"""Phases in which no handoff is open."""
+
+MAX_ATTEMPTS = 2
+"""A message whose process died this often in its turn is abandoned and reported."""
+
+TRANSITIONS: dict[str, tuple[frozenset[Phase], frozenset[Role], Phase]] = {
+    "HANDOFF_REQUESTED": (AT_REST, frozenset({"operator", "blue", "green"}), "requested"),
+    "HANDOFF_FAILED": (frozenset({"requested"}), frozenset({"blue", "operator", "keeper"}), "failed"),
+    "HANDOFF_INIT": (frozenset({"requested"}), frozenset({"blue"}), "init"),
+    "HANDOFF_ACK": (frozenset({"init"}), frozenset({"green"}), "ack"),
+    "HANDOFF_ACTIVE": (frozenset({"ack"}), frozenset({"blue"}), "active"),
+    "HANDOFF_SEIZED": (frozenset({"ack"}), frozenset({"green"}), "active"),
+    "HANDOFF_CONFIRM": (frozenset({"active"}), frozenset({"green"}), "baking"),
+    "HANDOFF_COMPLETE": (frozenset({"baking"}), frozenset({"blue", "green"}), "complete"),
+    "HANDOFF_ROLLBACK": (
+        frozenset({"init", "ack", "active", "baking"}),
+        frozenset({"blue", "green", "operator", "keeper"}),
+        "rolling_back",
+    ),
+    "BLUE_SERVING": (frozenset({"rolling_back"}), frozenset({"blue"}), "rolled_back"),
+}
+"""type: (phases that admit it, roles that may say it, the phase it leads to)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An accepted message that is not settled. ``turn`` holds it; ``due`` is what it must be settled as, once its process died."""
+
+    chat: str
+    kind: str
+    turn: int | None = None
+    attempts: int = 0
+    due: SettledAs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An open turn: who holds it, over which messages, which reply parts were intended and which were sent."""
+
+    holder: Process
+    messages: tuple[int, ...]
+    session: str
+    intended: frozenset[int] = frozenset()
+    sent: frozenset[int] = frozenset()
+    of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The journal's last word: everything that decides whether the next event is admitted.
+
+    ``connected`` maps an adapter (``platform:account``) to the incarnation that may poll it. ``flushed`` is what the owner last
+    flushed in this handoff, by part. ``blue`` and ``green`` are the incarnations believed alive.
+    """
+
+    seq: int = 0
+    hash: bytes = b""
+    handoff: str | None = None
+    phase: Phase = "idle"
+    phase_seq: int = 0
+    owner: Side = "blue"
+    epoch: int = 0
+    blue: Process | None = None
+    green: Process | None = None
+    expected_green: Process | None = None
+    connected: Mapping[str, Process] = field(default_factory=dict)
+    flushed: Mapping[str, str] = field(default_factory=dict)
+    flushed_seq: int = 0
+    turns: Mapping[int, Turn] = field(default_factory=dict)
+    messages: Mapping[int, Message] = field(default_factory=dict)
+
+    def process(self, side: Side) -> Process | None:
+        return self.blue if side == "blue" else self.green
+
+    def side_of(self, process: Process) -> Side | None:
+        """Which side this incarnation sits on, if any."""
+        return "blue" if process == self.blue else "green" if process == self.green else None
+
+    @property
+    def owning(self) -> Process | None:
+        """The incarnation that owns the adapters; None when it was lost."""
+        return self.process(self.owner)
+
+    @property
+    def open(self) -> bool:
+        return self.phase not in AT_REST
+
+
+def adapter_key(platform: str, account: str) -> str:
+    return f"{platform}:{account}"
+
+
+def verdict(message: Message, turn: Turn) -> SettledAs | None:
+    """What a message is due to be settled as when the process that held its turn died; None when it may be started again.
+
+    A part that was intended and not recorded may have been taken by the platform: ambiguous. A reply of which some parts were
+    sent and others never intended cannot be finished by anybody else: ambiguous too. A command is never fed twice.
+    """
+    if turn.intended - turn.sent:
+        return "ambiguous"
+    if turn.sent:
+        return "answered" if turn.of is None or len(turn.sent) >= turn.of else "ambiguous"
+    if message.kind == "command" or message.attempts >= MAX_ATTEMPTS:
+        return "abandoned"
+    return None
+
+
+def advance(head: Head, record: Record, event: e.Event) -> Head:
+    """The head after a record."""
+    changes: dict[str, Any] = {"seq": record.seq, "hash": record.hash}
+    transition = TRANSITIONS.get(event.TYPE)
+    if transition:
+        changes["phase"], changes["phase_seq"] = transition[2], record.seq
+    effect = _EFFECTS.get(type(event))
+    if effect:
+        changes |= effect(head, event, record)
+    return replace(head, **changes)
+
+
+Changes = dict[str, Any]
+
+
+def _requested(head: Head, event: e.HandoffRequested, record: Record) -> Changes:
+    return {
+        "handoff": event.handoff,
+        "blue": head.owning,
+        "green": None,
+        "expected_green": None,
+        "owner": "blue",
+        "flushed": {},
+        "flushed_seq": 0,
+    }
+
+
+def _spawned(head: Head, event: e.GreenSpawned, record: Record) -> Changes:
+    return {"expected_green": event.green}
+
+
+def _to_green(head: Head, event: e.Event, record: Record) -> Changes:
+    return {"owner": "green", "epoch": head.epoch + 1}
+
+
+def _rollback(head: Head, event: e.Event, record: Record) -> Changes:
+    return {"flushed": {}, "flushed_seq": 0}
+
+
+def _blue_serving(head: Head, event: e.Event, record: Record) -> Changes:
+    return {} if head.owner == "blue" else {"owner": "blue", "epoch": head.epoch + 1}
+
+
+def _started(head: Head, event: e.ProcessStarted, record: Record) -> Changes:
+    return {event.side: record.process, **({"epoch": head.epoch + 1} if event.serving else {})}
+
+
+def _exited(head: Head, event: e.Event, record: Record) -> Changes:
+    side = head.side_of(record.process)
+    return {side: None} if side else {}
+
+
+def _lost(head: Head, event: e.ProcessLost, record: Record) -> Changes:
+    messages, turns = dict(head.messages), dict(head.turns)
+    for number, turn in head.turns.items():
+        if turn.holder == event.process:
+            del turns[number]
+            for m in turn.messages:
+                if m in messages:
+                    messages[m] = replace(messages[m], turn=None, due=verdict(messages[m], turn))
+    return {
+        **({event.side: None} if head.process(event.side) == event.process else {}),
+        **({"expected_green": None} if head.expected_green == event.process else {}),
+        "connected": {a: p for a, p in head.connected.items() if p != event.process},
+        "messages": messages,
+        "turns": turns,
+    }
+
+
+def _connected(head: Head, event: e.AdapterConnected, record: Record) -> Changes:
+    return {"connected": {**head.connected, adapter_key(event.platform, event.account): record.process}}
+
+
+def _paused(head: Head, event: e.AdapterPaused, record: Record) -> Changes:
+    key = adapter_key(event.platform, event.account)
+    if head.connected.get(key) != record.process:
+        return {}
+    return {"connected": {a: p for a, p in head.connected.items() if a != key}}
+
+
+def _accepted(head: Head, event: e.MessageAccepted, record: Record) -> Changes:
+    return {"messages": {**head.messages, record.seq: Message(event.chat, event.kind)}}
+
+
+def _turn_started(head: Head, event: e.TurnStarted, record: Record) -> Changes:
+    messages = dict(head.messages)
+    for m in event.messages:
+        messages[m] = replace(messages[m], turn=record.seq, attempts=messages[m].attempts + 1)
+    turns = {**head.turns, record.seq: Turn(record.process, event.messages, event.session)}
+    return {"messages": messages, "turns": turns}
+
+
+def _joined(head: Head, event: e.TurnJoined, record: Record) -> Changes:
+    turn, message = head.turns[event.turn], head.messages[event.message]
+    return {
+        "messages": {**head.messages, event.message: replace(message, turn=event.turn, attempts=message.attempts + 1)},
+        "turns": {**head.turns, event.turn: replace(turn, messages=(*turn.messages, event.message))},
+    }
+
+
+def _intended(head: Head, event: e.ReplyIntended, record: Record) -> Changes:
+    turn = head.turns[event.turn]
+    turn = replace(turn, intended=turn.intended | {event.part}, of=event.of or turn.of)
+    return {"turns": {**head.turns, event.turn: turn}}
+
+
+def _sent(head: Head, event: e.ReplySent, record: Record) -> Changes:
+    turn = head.turns[event.turn]
+    return {"turns": {**head.turns, event.turn: replace(turn, sent=turn.sent | {event.part})}}
+
+
+def _finished(head: Head, event: e.TurnFinished, record: Record) -> Changes:
+    """The hold ends; messages that the same append does not settle are free again."""
+    turn = head.turns[event.turn]
+    messages = {s: replace(m, turn=None) if s in turn.messages else m for s, m in head.messages.items()}
+    return {"turns": {n: t for n, t in head.turns.items() if n != event.turn}, "messages": messages}
+
+
+def _settled(head: Head, event: e.MessageSettled, record: Record) -> Changes:
+    return {"messages": {s: m for s, m in head.messages.items() if s != event.message}}
+
+
+def _flushed(head: Head, event: e.SessionFlushed, record: Record) -> Changes:
+    if head.owning != record.process:
+        return {}
+    return {"flushed": {**head.flushed, event.part: event.digest}, "flushed_seq": record.seq}
+
+
+_EFFECTS: dict[type[e.Event], Callable[[Head, Any, Record], Changes]] = {
+    e.HandoffRequested: _requested,
+    e.GreenSpawned: _spawned,
+    e.HandoffActive: _to_green,
+    e.HandoffSeized: _to_green,
+    e.HandoffRollback: _rollback,
+    e.BlueServing: _blue_serving,
+    e.ProcessStarted: _started,
+    e.ProcessExited: _exited,
+    e.ProcessLost: _lost,
+    e.AdapterConnected: _connected,
+    e.AdapterPaused: _paused,
+    e.MessageAccepted: _accepted,
+    e.TurnStarted: _turn_started,
+    e.TurnJoined: _joined,
+    e.ReplyIntended: _intended,
+    e.ReplySent: _sent,
+    e.TurnFinished: _finished,
+    e.MessageSettled: _settled,
+    e.SessionFlushed: _flushed,
+}

@@ -1,0 +1,371 @@
+"""Append and read. What ``append`` has returned survives the process and the power.
+
+An append takes the gate, opens a write transaction, checks the law against the folded head, inserts, commits, rings the bell.
+It inserts at head + 1 without looking; when somebody else was there first it rolls back, catches up and checks again.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import to_json
+
+from journal import schema
+from journal.bell import Bell
+from journal.chain import GENESIS, link
+from journal.errors import DiskTrouble, HandoffError, KeyConflict, NewerJournal, NoJournal, NotAJournal, Refused
+from journal.events import MODELS, Event, HandoffRequested, MessageAccepted, MessageSettled, Process, WatcherAdopted
+from journal.gate import Gate
+from journal.head import Head, advance
+from journal.law import check, role_of
+from journal.record import Draft, Payload, Receipt, Record, Stamp, Writer
+
+MAX_BODY = 64 * 1024
+PAGE = 500
+_COLUMNS = "seq, handoff, type, v, role, pid, started, boot, epoch, at_ns, mono_ns, key, cause, body, prev, hash"
+_INSERT = f"INSERT INTO events ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+
+
+def create(folder: Path, *, at_ns: int) -> None:
+    """Make the folder (0700), its key (0600) and an empty journal. Does nothing when a journal stands there.
+
+    Raises:
+        DiskTrouble: The folder cannot be written.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        (folder / "bell").mkdir(mode=0o700, exist_ok=True)
+        path, key = folder / "journal.db", folder / "key"
+        if not key.exists():
+            fd = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(fd, "wb") as file:
+                file.write(os.urandom(32))
+        if path.exists():
+            return
+        with Gate(folder / "gate").held(), closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            schema.create(connection, at_ns)
+        path.chmod(0o600)
+    except (OSError, sqlite3.Error) as error:
+        raise DiskTrouble(
+            f"cannot create a journal in {folder}: {error}", hint="check the folder and the disk"
+        ) from error
+
+
+def read_key(folder: Path) -> bytes:
+    """The 32 bytes of the pseudonyms' key. Raises ``NoJournal`` when there is none."""
+    try:
+        return (folder / "key").read_bytes()
+    except OSError as error:
+        raise NoJournal(
+            f"no key beside the journal in {folder}", hint="restore it, or run 'handoff-journal install'"
+        ) from error
+
+
+class Reader:
+    """Read-only and paged; safe beside any writer. One per thread."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise NoJournal(
+                f"no journal at {path}", hint="run 'handoff-journal install' in that home, or name another --home"
+            )
+        self.path = path
+        with _translated(path):
+            self._connection = sqlite3.connect(
+                f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+            )
+            self._connection.execute("PRAGMA busy_timeout = 5000")
+            _identify(self._connection, path)
+
+    def records(self, *, after: int = 0, limit: int = PAGE) -> list[Record]:
+        """At most ``limit`` records with seq > ``after``, in order."""
+        with _translated(self.path):
+            rows = self._connection.execute(
+                f"SELECT {_COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
+            ).fetchall()
+        return [_record(row) for row in rows]
+
+    def all(self, *, after: int = 0) -> Iterator[Record]:
+        """Every record after ``after``, page by page, until the head of the moment."""
+        while page := self.records(after=after):
+            yield from page
+            after = page[-1].seq
+
+    def last_seq(self) -> int:
+        with _translated(self.path):
+            return int(self._connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
+
+    def payload(self, seq: int) -> Payload | None:
+        """The words of an accepted message, or None when they were erased."""
+        with _translated(self.path):
+            row = self._connection.execute("SELECT salt, data FROM payloads WHERE seq = ?", (seq,)).fetchone()
+        return Payload(*row) if row else None
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class Journal:
+    """The writing side: one read-write connection a process, shared by its threads."""
+
+    def __init__(self, folder: Path, clock: Callable[[], Stamp], *, deadline_s: float = 10.0) -> None:
+        """Open the journal that stands in ``folder``; never creates one.
+
+        Args:
+            folder: ``HERMES_HOME/handoff``.
+            clock: Gives the time of an append.
+            deadline_s: How long an append waits for the gate.
+        Raises:
+            NoJournal, NotAJournal, NewerJournal, DiskTrouble.
+        """
+        self.folder = folder
+        self.path = folder / "journal.db"
+        if not self.path.is_file():
+            raise NoJournal(f"no journal in {folder}", hint="run 'handoff-journal install' in that home")
+        self._clock = clock
+        self.gate = Gate(folder / "gate", deadline_s=deadline_s)
+        self._bell = Bell(folder / "bell")
+        self._lock = threading.RLock()
+        self._dirty = False
+        with _translated(self.path), self.gate.held():
+            self._connection = sqlite3.connect(
+                f"{self.path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
+            )
+            _identify(self._connection, self.path)
+            for pragma in ("synchronous = FULL", "wal_autocheckpoint = 0", "secure_delete = ON", "busy_timeout = 5000"):
+                self._connection.execute(f"PRAGMA {pragma}")
+        self._inode = self._identity()
+        self._head = Head(hash=GENESIS)
+        self._catch_up()
+
+    @property
+    def head(self) -> Head:
+        """The head as of the last append or catch-up of this process."""
+        return self._head
+
+    def catch_up(self) -> Head:
+        """Fold what others have appended since, and return the head."""
+        with self._lock, _translated(self.path):
+            return self._catch_up()
+
+    def append(self, *drafts: Draft, writer: Writer) -> tuple[Receipt, ...]:
+        """Append events durably, all or none.
+
+        Args:
+            drafts: Bodies of at most 64 KiB. An event whose key stands already with the same body is not written again.
+            writer: Who says it.
+        Returns:
+            A receipt for each draft, in order.
+        Raises:
+            Refused: The law says no; see ``journal.errors`` for what to do. Nothing was written.
+            Busy: The gate was not free in time.
+            DiskTrouble: It could not be written; believe nothing of it.
+            NoJournal: The file was removed or replaced. Stop journaling, loudly.
+        """
+        with self._lock, _translated(self.path), self.gate.held():
+            self._check_identity()
+            while True:
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    receipts, head = self._write(drafts, writer)
+                    self._connection.execute("COMMIT")
+                    break
+                except _Behind:
+                    self._connection.execute("ROLLBACK")
+                    self._catch_up()
+                except BaseException:
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
+                    self._catch_up()
+                    raise
+            self._head = head
+            self._check_identity()
+        self._bell.ring(head.seq, head.hash)
+        return receipts
+
+    def _write(self, drafts: Sequence[Draft], writer: Writer) -> tuple[tuple[Receipt, ...], Head]:
+        head, receipts = self._head, []
+        stamp = self._clock()
+        for draft in drafts:
+            known = self._known(draft)
+            if known:
+                receipts.append(known)
+                continue
+            try:
+                check(head, draft, writer)
+            except Refused:
+                if (
+                    self._moved()
+                ):  # decided on an old head: the newer one may admit it, or refuse it for the real reason
+                    raise _Behind from None
+                raise
+            head = self._insert(head, draft, writer, stamp)
+            receipts.append(Receipt(head.seq, head.hash))
+        return tuple(receipts), head
+
+    def _insert(self, head: Head, draft: Draft, writer: Writer, stamp: Stamp) -> Head:
+        event, process, seq = draft.event, writer.process, head.seq + 1
+        body = to_json(event).decode()
+        if len(body) > MAX_BODY:
+            raise Refused(f"{event.TYPE} has a body of {len(body)} characters", hint=f"at most {MAX_BODY}")
+        role = role_of(head, writer, event)
+        handoff = event.handoff if isinstance(event, HandoffRequested) else head.handoff
+        record = Record(
+            seq, handoff, event.TYPE, event.V, role, process, 0, stamp.at_ns, stamp.mono_ns, draft.key, draft.cause, body,
+            head.hash, b"",
+        )  # fmt: skip
+        after = advance(head, record, event)
+        digest = link(
+            head.hash, seq, handoff, event.TYPE, event.V, role, process, after.epoch, stamp.at_ns, stamp.mono_ns,
+            draft.key, draft.cause, body,
+        )  # fmt: skip
+        try:
+            self._connection.execute(
+                _INSERT,
+                (
+                    seq, handoff, event.TYPE, event.V, role, process.pid, process.started, process.boot, after.epoch,
+                    stamp.at_ns, stamp.mono_ns, draft.key, draft.cause, body, head.hash, digest,
+                ),
+            )  # fmt: skip
+        except sqlite3.IntegrityError as error:
+            if self._moved():
+                raise _Behind from error
+            raise
+        if draft.payload is not None:
+            row = (seq, draft.payload.salt, draft.payload.data)
+            self._connection.execute("INSERT INTO payloads (seq, salt, data) VALUES (?,?,?)", row)
+        erased = event.message if isinstance(event, MessageSettled) else None
+        erased = event.handed_over if isinstance(event, WatcherAdopted) else erased
+        if erased is not None:
+            self._connection.execute("DELETE FROM payloads WHERE seq = ?", (erased,))
+            self._dirty = True
+        object.__setattr__(after, "hash", digest)
+        return after
+
+    def _known(self, draft: Draft) -> Receipt | None:
+        if draft.key is None:
+            return None
+        row = self._connection.execute(f"SELECT {_COLUMNS} FROM events WHERE key = ?", (draft.key,)).fetchone()
+        if row is None:
+            return None
+        record = _record(row)
+        if not _same(record.event, draft.event):
+            raise KeyConflict(
+                f"the key {draft.key} stands at seq {record.seq} with another body", hint="use another key"
+            )
+        return Receipt(record.seq, record.hash, known=True)
+
+    def _moved(self) -> bool:
+        return bool(
+            self._connection.execute("SELECT 1 FROM events WHERE seq > ? LIMIT 1", (self._head.seq,)).fetchone()
+        )
+
+    def _catch_up(self) -> Head:
+        head = self._head
+        while True:
+            rows = self._connection.execute(
+                f"SELECT {_COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (head.seq, PAGE)
+            ).fetchall()
+            for row in rows:
+                record = _record(row)
+                head = advance(head, record, record.event)
+            if len(rows) < PAGE:
+                break
+        self._head = head
+        return head
+
+    def tidy(self) -> bool:
+        """Remove erased words from the write-ahead log, when nobody reads. True when there was nothing left to do."""
+        with self._lock, _translated(self.path), self.gate.held():
+            if not self._dirty:
+                return True
+            self._connection.execute("PRAGMA busy_timeout = 0")
+            busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            self._connection.execute("PRAGMA busy_timeout = 5000")
+            self._dirty = bool(busy)
+            return not busy
+
+    def close(self) -> None:
+        """Close under the gate: the last connection to close checkpoints."""
+        with self._lock, self.gate.held():
+            self._connection.close()
+        self._bell.close()
+        self.gate.close()
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _check_identity(self) -> None:
+        if self._identity() != self._inode:
+            raise NoJournal(f"{self.path} was removed or replaced", hint="put it back and start the gateway again")
+
+
+class _Behind(Exception):
+    """Somebody appended since the head was folded."""
+
+
+def _same(stored: Event, offered: Event) -> bool:
+    """Whether a key's second use is the same fact: a redelivered message has another salt, so its digest does not count."""
+    if isinstance(stored, MessageAccepted) and isinstance(offered, MessageAccepted):
+        return stored.model_copy(update={"digest": offered.digest}) == offered
+    return stored == offered
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    seq, handoff, type_, v, role, pid, started, boot, epoch, at_ns, mono_ns, key, cause, body, prev, digest = row
+    if (type_, v) not in MODELS:
+        raise NewerJournal(
+            f"seq {seq} is {type_} version {v}", hint="a later version wrote it: upgrade handoff-journal"
+        )
+    process = Process.model_construct(pid=pid, started=started, boot=boot)
+    return Record(
+        seq,
+        handoff,
+        type_,
+        v,
+        role,
+        process,
+        epoch,
+        at_ns,
+        mono_ns,
+        key,
+        cause,
+        body,
+        prev,
+        digest,
+    )
+
+
+def _identify(connection: sqlite3.Connection, path: Path) -> None:
+    application, version = schema.identify(connection)
+    if application != schema.APPLICATION_ID:
+        raise NotAJournal(f"{path} is not a handoff journal", hint="name the journal.db that 'install' made")
+    if version > schema.VERSION:
+        raise NewerJournal(
+            f"{path} has schema {version}, this version knows {schema.VERSION}", hint="upgrade handoff-journal"
+        )
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except HandoffError:
+        raise
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise DiskTrouble(f"{path} stays locked", hint="another program writes to it without the gate") from error
+        raise DiskTrouble(f"{path}: {error}", hint="check the disk and the folder's mode") from error
+    except sqlite3.DatabaseError as error:
+        raise NotAJournal(f"{path}: {error}", hint="restore it from an export") from error

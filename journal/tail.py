@@ -1,0 +1,104 @@
+"""Follow the journal: watchdog on the bell's folder wakes, a slow timer is the net, ``seq > cursor`` is the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+
+from journal.record import Record
+
+if TYPE_CHECKING:
+    from journal.store import Reader
+
+TIMER_S = 1.0
+"""How long an event whose bell never rang can stay unseen."""
+
+
+class Doorbell(FileSystemEventHandler):
+    """Watches the bell's folder. ``wait`` returns at a ring, at ``poke``, or when its time is up; it never says why."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._rung = threading.Event()
+        self._observer: Any = None
+        self._inode: int | None = None
+        self._arm()
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if event.event_type in ("modified", "created", "moved"):
+            self._rung.set()
+
+    def poke(self) -> None:
+        """Wake the waiter from another thread."""
+        self._rung.set()
+
+    def wait(self, timeout_s: float) -> None:
+        """Sleep until something may be new, at most ``timeout_s``."""
+        self._rung.wait(timeout_s)
+        self._rung.clear()
+        self._arm()
+
+    def _arm(self) -> None:
+        """Watch the folder that stands there now; a replaced folder has another inode."""
+        try:
+            inode = self._folder.stat().st_ino
+        except OSError:
+            return
+        if inode == self._inode:
+            return
+        self.close()
+        observer = Observer()
+        observer.daemon = True
+        with suppress(OSError):  # out of inotify watches: the timer carries it alone
+            observer.schedule(self, str(self._folder))
+            observer.start()
+            self._observer, self._inode = observer, inode
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer.join(timeout=2)
+            self._observer = None
+
+
+class Tail:
+    """Every record after ``after``, once and in order, for ever. Iterate it, or ``async for`` over it."""
+
+    def __init__(self, reader: Reader, folder: Path, *, after: int = 0, timer_s: float = TIMER_S) -> None:
+        self._reader = reader
+        self._bell = Doorbell(folder)
+        self._cursor = after
+        self._timer_s = timer_s
+        self._closed = threading.Event()
+
+    def __iter__(self) -> Iterator[Record]:
+        while not self._closed.is_set():
+            page = self._reader.records(after=self._cursor)
+            for record in page:
+                self._cursor = record.seq
+                yield record
+            if not page:
+                self._bell.wait(self._timer_s)
+
+    async def __aiter__(self) -> AsyncIterator[Record]:
+        while not self._closed.is_set():
+            page = await asyncio.to_thread(self._reader.records, after=self._cursor)
+            for record in page:
+                self._cursor = record.seq
+                yield record
+            if not page:
+                await asyncio.to_thread(self._bell.wait, self._timer_s)
+
+    def close(self) -> None:
+        """End the iteration at its next wake-up, and stop watching."""
+        self._closed.set()
+        self._bell.poke()
+        self._bell.close()

@@ -1,0 +1,1 @@
+"""Middle floor: what the record says. Reads only, decides purely, and needs no gateway installed."""

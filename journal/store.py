@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -246,8 +247,7 @@ class Journal:
         if erased is not None:
             self._connection.execute("DELETE FROM payloads WHERE seq = ?", (erased,))
             self._dirty = True
-        object.__setattr__(after, "hash", digest)
-        return after
+        return replace(after, hash=digest)
 
     def _known(self, draft: Draft) -> Receipt | None:
         if draft.key is None:

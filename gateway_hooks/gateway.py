@@ -11,9 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from journal.errors import AlreadyTaken as AlreadyTaken
+from journal.errors import HandoffError
+from journal.errors import LostHold as LostHold
+from journal.errors import StaleEpoch as StaleEpoch
+
+NotOwner = StaleEpoch  # what the ledger raises at a process that does not own the adapters (any more)
+
 UpdateKind = Literal["text", "command", "callback", "edit", "album", "other"]
 SettledAs = Literal["answered", "no_reply", "merged", "refused", "ambiguous", "abandoned"]
 TurnOutcome = Literal["answered", "no_reply", "failed", "cancelled"]
+
+
+class GatewayFault(HandoffError):
+    """The gateway could not do what it was told, or did not answer in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +165,9 @@ class Ledger(Protocol):
     """What the gateway writes with. Thread-safe and blocking (a durable append is 0.2 ms): never call it on an event loop,
     hop to a thread. ``NotOwner`` means: stop polling at once, and forget what was just fetched; nothing of it counts."""
 
-    def accept(self, platform: str, account: str, updates: Sequence[Update], next_offset: int | None) -> tuple[Ticket, ...]:
+    def accept(
+        self, platform: str, account: str, updates: Sequence[Update], next_offset: int | None
+    ) -> tuple[Ticket, ...]:
         """Journal a fetched batch before the platform can consider it consumed; all or nothing, in one append."""
 
     def start(self, messages: Sequence[int], session: str) -> int:
@@ -165,8 +178,10 @@ class Ledger(Protocol):
     def join(self, turn: int, message: int) -> None:
         """A message that was merged into a running turn."""
 
-    def intend(self, turn: int, part: int) -> None:
-        """A reply part is about to be sent. Raises ``LostHold`` when this process no longer holds the turn: do not send."""
+    def intend(self, turn: int, part: int, of: int | None = None) -> None:
+        """A reply part is about to be sent, one of ``of`` when that is known.
+
+        Raises ``LostHold`` when this process no longer holds the turn: do not send."""
 
     def sent(self, turn: int, part: int, reference: str | None) -> None:
         """The platform took the part; ``reference`` is the platform's message id."""

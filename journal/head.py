@@ -66,7 +66,8 @@ class Head:
     """The journal's last word: everything that decides whether the next event is admitted.
 
     ``connected`` maps an adapter (``platform:account``) to the incarnation that may poll it. ``flushed`` is what the owner last
-    flushed in this handoff, by part. ``blue`` and ``green`` are the incarnations believed alive.
+    flushed in this handoff, by part. ``blue`` and ``green`` are the incarnations believed alive. ``watchers`` are those handed over
+    and not adopted.
     """
 
     seq: int = 0
@@ -84,6 +85,7 @@ class Head:
     flushed_seq: int = 0
     turns: Mapping[int, Turn] = field(default_factory=dict)
     messages: Mapping[int, Message] = field(default_factory=dict)
+    watchers: frozenset[int] = frozenset()
 
     def process(self, side: Side) -> Process | None:
         return self.blue if side == "blue" else self.green
@@ -119,6 +121,17 @@ def verdict(message: Message, turn: Turn) -> SettledAs | None:
     if message.kind == "command" or message.attempts >= MAX_ATTEMPTS:
         return "abandoned"
     return None
+
+
+def verdicts(head: Head, process: Process) -> dict[int, SettledAs]:
+    """What the messages in the hands of ``process`` are due to be settled as when it is lost; those free again are left out."""
+    due: dict[int, SettledAs] = {}
+    for turn in head.turns.values():
+        for seq in turn.messages if turn.holder == process else ():
+            outcome = verdict(head.messages[seq], turn) if seq in head.messages else None
+            if outcome:
+                due[seq] = outcome
+    return due
 
 
 def advance(head: Head, record: Record, event: e.Event) -> Head:
@@ -208,13 +221,16 @@ def _accepted(head: Head, event: e.MessageAccepted, record: Record) -> Changes:
 def _turn_started(head: Head, event: e.TurnStarted, record: Record) -> Changes:
     messages = dict(head.messages)
     for m in event.messages:
-        messages[m] = replace(messages[m], turn=record.seq, attempts=messages[m].attempts + 1)
+        if m in messages:
+            messages[m] = replace(messages[m], turn=record.seq, attempts=messages[m].attempts + 1)
     turns = {**head.turns, record.seq: Turn(record.process, event.messages, event.session)}
     return {"messages": messages, "turns": turns}
 
 
 def _joined(head: Head, event: e.TurnJoined, record: Record) -> Changes:
-    turn, message = head.turns[event.turn], head.messages[event.message]
+    turn, message = head.turns.get(event.turn), head.messages.get(event.message)
+    if turn is None or message is None:
+        return {}
     return {
         "messages": {**head.messages, event.message: replace(message, turn=event.turn, attempts=message.attempts + 1)},
         "turns": {**head.turns, event.turn: replace(turn, messages=(*turn.messages, event.message))},
@@ -222,20 +238,29 @@ def _joined(head: Head, event: e.TurnJoined, record: Record) -> Changes:
 
 
 def _intended(head: Head, event: e.ReplyIntended, record: Record) -> Changes:
-    turn = head.turns[event.turn]
+    turn = head.turns.get(event.turn)
+    if turn is None:
+        return {}
     turn = replace(turn, intended=turn.intended | {event.part}, of=event.of or turn.of)
     return {"turns": {**head.turns, event.turn: turn}}
 
 
 def _sent(head: Head, event: e.ReplySent, record: Record) -> Changes:
-    turn = head.turns[event.turn]
+    turn = head.turns.get(event.turn)
+    if turn is None:
+        return {}
     return {"turns": {**head.turns, event.turn: replace(turn, sent=turn.sent | {event.part})}}
 
 
 def _finished(head: Head, event: e.TurnFinished, record: Record) -> Changes:
-    """The hold ends; messages that the same append does not settle are free again."""
-    turn = head.turns[event.turn]
-    messages = {s: replace(m, turn=None) if s in turn.messages else m for s, m in head.messages.items()}
+    """The hold ends. What it leaves unsettled is due as if its process had died: a turn that spoke is never started again."""
+    turn = head.turns.get(event.turn)
+    if turn is None:
+        return {}
+    messages = dict(head.messages)
+    for m in turn.messages:
+        if m in messages and messages[m].turn == event.turn:
+            messages[m] = replace(messages[m], turn=None, due=verdict(messages[m], turn))
     return {"turns": {n: t for n, t in head.turns.items() if n != event.turn}, "messages": messages}
 
 
@@ -247,6 +272,14 @@ def _flushed(head: Head, event: e.SessionFlushed, record: Record) -> Changes:
     if head.owning != record.process:
         return {}
     return {"flushed": {**head.flushed, event.part: event.digest}, "flushed_seq": record.seq}
+
+
+def _handed_over(head: Head, event: e.WatcherHandedOver, record: Record) -> Changes:
+    return {"watchers": head.watchers | {record.seq}}
+
+
+def _adopted(head: Head, event: e.WatcherAdopted, record: Record) -> Changes:
+    return {"watchers": head.watchers - {event.handed_over}}
 
 
 _EFFECTS: dict[type[e.Event], Callable[[Head, Any, Record], Changes]] = {
@@ -269,4 +302,6 @@ _EFFECTS: dict[type[e.Event], Callable[[Head, Any, Record], Changes]] = {
     e.TurnFinished: _finished,
     e.MessageSettled: _settled,
     e.SessionFlushed: _flushed,
+    e.WatcherHandedOver: _handed_over,
+    e.WatcherAdopted: _adopted,
 }

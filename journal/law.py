@@ -6,6 +6,7 @@ that very incarnation, under whatever epoch; *protocol* events need the role and
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,10 +32,17 @@ def check(head: Head, draft: Draft, writer: Writer) -> None:
     """
     event = draft.event
     role = role_of(head, writer, event)
+    if draft.phase_seq is not None and draft.phase_seq != head.phase_seq:
+        raise IllegalTransition(
+            f"{event.TYPE} was decided at seq {draft.phase_seq}, the phase has moved since", hint="refold and decide again"
+        )
     if event.TYPE in TRANSITIONS:
         _check_transition(head, event, role)
     if event.ADMISSION == "owner":
         _check_owner(head, draft, writer)
+    elif event.ADMISSION == "protocol" and role in ("blue", "green") and not isinstance(event, _UNSEATED):
+        _seated(head, event, writer)
+    _check_words(event, draft)
     rule = _RULES.get(type(event))
     if rule:
         rule(head, event, writer)
@@ -59,7 +67,19 @@ def _check_owner(head: Head, draft: Draft, writer: Writer) -> None:
         )
 
 
-def _requested(head: Head, _event: e.Event, _writer: Writer) -> None:
+def _check_words(event: e.Event, draft: Draft) -> None:
+    """What somebody wrote comes with its event and fits the event's digest; other events carry none."""
+    digest = event.digest if isinstance(event, e.MessageAccepted | e.WatcherHandedOver) else None
+    words = draft.payload
+    if digest is None and words is None:
+        return
+    if digest is None or words is None or hashlib.sha256(words.salt + words.data).hexdigest() != digest:
+        raise Refused(f"{event.TYPE} does not fit its words", hint="seal the words, and hand them in with their digest")
+
+
+def _requested(head: Head, event: e.HandoffRequested, _writer: Writer) -> None:
+    if event.handoff == head.handoff:
+        raise IllegalTransition(f"handoff {event.handoff} was there already", hint="give each handoff its own id")
     if head.owning is None:
         raise IllegalTransition("no gateway serves", hint="start the gateway with the plugin enabled, then promote")
     if head.process("green" if head.owner == "blue" else "blue") is not None:
@@ -71,6 +91,8 @@ def _requested(head: Head, _event: e.Event, _writer: Writer) -> None:
 def _init(head: Head, event: e.HandoffInit, _writer: Writer) -> None:
     if head.expected_green != event.green:
         raise IllegalTransition("HANDOFF_INIT names another process than GREEN_SPAWNED", hint="refold and decide again")
+    if head.green is not None and head.green != event.green:
+        raise IllegalTransition(f"process {head.green.pid} sits as green", hint="let it exit, or settle it")
 
 
 def _ack(head: Head, event: e.HandoffAck, _writer: Writer) -> None:
@@ -124,9 +146,21 @@ def _blue_serving(head: Head, event: e.BlueServing, _writer: Writer) -> None:
         _agree(head, event.flushed_seq, event.digests)
 
 
+def _complete_requested(head: Head, _event: e.Event, _writer: Writer) -> None:
+    if head.phase != "baking":
+        raise IllegalTransition(f"there is no bake to end in phase {head.phase}", hint="look at 'handoff-journal status'")
+
+
+def _resumed(head: Head, event: e.HandoffResumed, _writer: Writer) -> None:
+    if not head.open or event.phase != head.phase:
+        raise IllegalTransition(f"the phase is {head.phase}, not {event.phase}", hint="refold and decide again")
+
+
 def _spawned(head: Head, _event: e.Event, writer: Writer) -> None:
     if head.phase != "requested" or head.blue != writer.process:
         raise IllegalTransition("only blue spawns green, once it was asked to", hint="refold and decide again")
+    if head.expected_green is not None:
+        raise IllegalTransition(f"green is process {head.expected_green.pid} already", hint="end and settle it first")
 
 
 def _started(head: Head, event: e.ProcessStarted, writer: Writer) -> None:
@@ -137,10 +171,12 @@ def _started(head: Head, event: e.ProcessStarted, writer: Writer) -> None:
         )
     if head.side_of(writer.process) is not None:
         raise IllegalTransition("this process has a seat already")
-    if event.serving and event.side != head.owner:
-        raise IllegalTransition(f"{head.owner} owns the adapters", hint="start without serving")
-    if event.side == "green" and head.open and head.phase == "init" and head.expected_green != writer.process:
-        raise IllegalTransition("another process was spawned as green", hint="exit")
+    if event.serving != (event.side == head.owner):
+        raise IllegalTransition(f"{head.owner} owns the adapters", hint="serve with them, or start without serving")
+    if event.side == "green" and head.phase not in ("baking", "complete") and head.expected_green != writer.process:
+        if head.phase == "requested" and head.expected_green is None:
+            return  # blue says GREEN_SPAWNED in a moment, and HANDOFF_INIT compares
+        raise IllegalTransition("this process was not spawned as green", hint="exit")
 
 
 def _exited(head: Head, _event: e.Event, writer: Writer) -> None:
@@ -166,7 +202,7 @@ def _connected(head: Head, event: e.AdapterConnected, writer: Writer) -> None:
     holder = head.connected.get(adapter_key(event.platform, event.account))
     if holder is not None and holder != writer.process:
         raise IllegalTransition(f"process {holder.pid} has not let go of {event.platform}", hint="wait, or settle it")
-    if head.phase == "rolling_back":
+    if head.phase == "rolling_back" and head.owner == "green" and head.blue is not None:
         raise IllegalTransition("the handoff is rolling back", hint="wait for BLUE_SERVING")
 
 
@@ -178,6 +214,8 @@ def _seated(head: Head, _event: e.Event, writer: Writer) -> None:
 def _turn_started(head: Head, event: e.TurnStarted, _writer: Writer) -> None:
     if not event.messages:
         raise IllegalTransition("a turn needs a message")
+    if len(set(event.messages)) != len(event.messages):
+        raise IllegalTransition("a turn names a message twice")
     for m in event.messages:
         _free(head, m)
 
@@ -201,8 +239,11 @@ def _joined(head: Head, event: e.TurnJoined, writer: Writer) -> None:
 
 
 def _intended(head: Head, event: e.ReplyIntended, writer: Writer) -> None:
-    if event.part in _holds(head, event.turn, writer).intended:
+    turn = _holds(head, event.turn, writer)
+    if event.part in turn.intended:
         raise Refused(f"part {event.part} of turn {event.turn} was intended already", hint="do not send it again")
+    if not any(m in head.messages for m in turn.messages):  # its fate could not be told any more
+        raise IllegalTransition(f"every message of turn {event.turn} is settled", hint="reply before settling")
 
 
 def _sent(head: Head, event: e.ReplySent, writer: Writer) -> None:
@@ -219,7 +260,7 @@ def _settled(head: Head, event: e.MessageSettled, writer: Writer) -> None:
     if message is None:
         raise AlreadyTaken(f"message {event.message} is settled already")
     if message.due is not None:
-        if event.outcome != message.due:
+        if event.outcome != message.due and (event.outcome, message.due) != ("merged", "answered"):
             raise IllegalTransition(f"message {event.message} is due to be settled as {message.due}")
         return
     if message.turn is not None:
@@ -228,6 +269,14 @@ def _settled(head: Head, event: e.MessageSettled, writer: Writer) -> None:
         raise StaleEpoch(f"message {event.message} is the owner's to settle", hint="let go")
 
 
+def _adopted(head: Head, event: e.WatcherAdopted, _writer: Writer) -> None:
+    if event.handed_over not in head.watchers:
+        raise AlreadyTaken(f"no watcher waits at seq {event.handed_over}", hint="do not adopt it")
+
+
+_UNSEATED = (e.ProcessStarted, e.ProcessLost)
+"""What a process may say as blue or green before it has its seat: whoever starts settles the dead first."""
+
 _RULES: dict[type[e.Event], Callable[[Head, Any, Writer], None]] = {
     e.HandoffRequested: _requested,
     e.HandoffInit: _init,
@@ -235,7 +284,9 @@ _RULES: dict[type[e.Event], Callable[[Head, Any, Writer], None]] = {
     e.HandoffActive: _active,
     e.HandoffSeized: _seized,
     e.HandoffComplete: _complete,
+    e.HandoffCompleteRequested: _complete_requested,
     e.HandoffRollback: _rollback,
+    e.HandoffResumed: _resumed,
     e.BlueServing: _blue_serving,
     e.GreenSpawned: _spawned,
     e.ProcessStarted: _started,
@@ -251,4 +302,6 @@ _RULES: dict[type[e.Event], Callable[[Head, Any, Writer], None]] = {
     e.ReplySent: _sent,
     e.TurnFinished: _finished,
     e.MessageSettled: _settled,
+    e.WatcherHandedOver: _seated,
+    e.WatcherAdopted: _adopted,
 }

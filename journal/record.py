@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
+from journal.errors import NewerJournal, Tampered
 from journal.events import Event, Process, Role, parse
 
 
@@ -33,12 +36,14 @@ class Payload:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One event to append. ``key`` makes it idempotent; ``epoch`` is the epoch that an owner event claims."""
+    """One event to append. ``key`` makes it idempotent; ``epoch`` is the epoch that an owner event claims, ``phase_seq`` the head's
+    ``phase_seq`` on which a decision rests: it is refused when that has moved."""
 
     event: Event
     key: str | None = None
     cause: int | None = None
     epoch: int | None = None
+    phase_seq: int | None = None
     payload: Payload | None = None
 
 
@@ -72,5 +77,12 @@ class Record:
 
     @property
     def event(self) -> Event:
-        """The parsed body. Raises as ``journal.events.parse``."""
-        return parse(self.type, self.v, self.body)
+        """The parsed body. Raises ``Tampered`` when it does not fit its model, ``NewerJournal`` when nobody here knows that type."""
+        try:
+            return parse(self.type, self.v, self.body)
+        except KeyError as error:
+            what = f"seq {self.seq} is {self.type} version {self.v}"
+            raise NewerJournal(what, hint="a later version wrote it: upgrade handoff-journal") from error
+        except ValidationError as error:
+            what = f"the body of seq {self.seq} is not a {self.type}"
+            raise Tampered(what, seq=self.seq, hint="run 'handoff-journal verify'") from error

@@ -1,0 +1,185 @@
+"""The demo: traffic, a handoff in the middle of it, perhaps a kill, and the figures judged from the platform's own log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from gateway_hooks.demo.judge import Verdict, judge
+from gateway_hooks.demo.load import Player, plan
+from gateway_hooks.demo.markers import markers
+from gateway_hooks.demo.rig import GatewayName, Kill, Rig
+from gateway_hooks.orders import Operator
+from journal.errors import HandoffError
+from journal.events import Limits, MessageSettled
+from journal.head import AT_REST
+from journal.record import Record
+from replay.fold import State
+
+Outcome = Literal["complete", "rolled_back", "failed"]
+Say = Callable[[str], None]
+BOOT_S = 60.0
+LIMITS = Limits(sample_s=0.5, silent_s=5.0, frozen_s=1.0, requested_s=20.0, init_s=60.0, ack_s=10.0, active_s=15.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to play. ``rate`` is messages per second, ``slow_s`` how long the slow turn takes, ``bake_s`` the bake."""
+
+    gateway: GatewayName = "reference"
+    messages: int = 60
+    rate: float = 4.0
+    slow_s: float = 4.0
+    bake_s: float = 3.0
+    kill: Kill | None = None
+    rollback_in_bake: bool = False
+    seed: int = 0
+    python: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """Counts from the stand-in's own log."""
+
+    sent: int
+    answered: int
+    lost: int
+    answered_twice: int
+    ambiguous: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The figures of a run. ``gap_ms``: longest time in which nobody polled; ``handoff_ms``: REQUESTED to CONFIRM without
+    green's boot, None when there was no CONFIRM; ``events`` in the journal."""
+
+    outcome: Outcome
+    messages: Messages
+    gap_ms: float
+    handoff_ms: float | None
+    events: int
+    journal: str
+    blue_exit_code: int | None
+
+    @property
+    def good(self) -> bool:
+        return self.messages.lost == 0 and self.messages.answered_twice == 0
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self), indent=2)
+
+
+async def run(folder: Path, options: Options, say: Say = lambda _: None) -> tuple[Report, Verdict, State, list[Record]]:
+    """Play the demo in ``folder`` and judge it.
+
+    Raises:
+        HandoffError: It did not even come to a handoff.
+    """
+    rig = Rig(folder, options.gateway, python=options.python or sys.executable)
+    async with rig:
+        say(f"starting the {options.gateway} gateway (blue)")
+        blue = rig.start()
+        await rig.until(
+            lambda s: s.head.owning == blue and bool(s.head.connected), "the gateway serves", timeout_s=BOOT_S
+        )
+        await rig.bot.until(lambda calls: any(c.method == "getUpdates" for c in calls), timeout_s=BOOT_S)
+        traffic = plan(messages=options.messages, rate=options.rate, slow_s=options.slow_s, seed=options.seed)
+        slow = next((item for item in traffic if item.kind == "slow"), traffic[len(traffic) // 3])
+        player = Player(rig.bot.say)
+        playing = asyncio.create_task(player.play(traffic))
+        await _until(lambda: any(i.marker == slow.marker for i in player.said) or playing.done(), timeout_s=120)
+        await asyncio.sleep(0.4)  # the slow turn is in the model's hands by then
+        if options.kill:
+            rig.kill_at(options.kill)
+        handoff = await asyncio.to_thread(_promote, rig, options)
+        say(f"promoting: handoff {handoff}")
+        if options.rollback_in_bake:
+            await rig.until(lambda s: s.head.phase == "baking", "the bake", timeout_s=BOOT_S)
+            await asyncio.sleep(options.bake_s / 2)
+            await asyncio.to_thread(_roll_back, rig)
+        await rig.until(lambda s: s.head.phase in AT_REST, "the handoff ends", timeout_s=2 * BOOT_S + options.bake_s)
+        await playing
+        say("the handoff is over; waiting for the last answers")
+        verdict = await _settled(rig, timeout_s=30 + options.slow_s)
+        code = None
+        if rig.read().head.phase == "complete" and not options.kill:
+            code = await asyncio.to_thread(rig.system.exit_code, blue, wait_s=30)
+        state, records = rig.read(), rig.records()
+        return _report(rig, verdict, state, records, code), verdict, state, records
+
+
+def _promote(rig: Rig, options: Options) -> str:
+    operator = Operator(rig.journal)
+    try:
+        return operator.promote("same", options.bake_s, LIMITS)
+    finally:
+        operator.close()
+
+
+def _roll_back(rig: Rig) -> None:
+    operator = Operator(rig.journal)
+    try:
+        operator.rollback()
+    finally:
+        operator.close()
+
+
+async def _until(holds: Callable[[], bool], *, timeout_s: float) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not holds():
+            await asyncio.sleep(0.02)
+
+
+async def _settled(rig: Rig, *, timeout_s: float) -> Verdict:
+    """Judge again until nothing is missing and nothing is open, or the time is up."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + timeout_s
+    while True:
+        state, records = rig.read(), rig.records()
+        verdict = judge(rig.bot.log.said, rig.bot.log.calls, reported=ambiguous_markers(rig, records))
+        done = not verdict.lost and not state.head.messages and not state.head.turns
+        if done or loop.time() > end:
+            return verdict
+        await asyncio.sleep(0.1)
+
+
+def ambiguous_markers(rig: Rig, records: list[Record]) -> set[str]:
+    """The demo's marks of the messages that the journal settled as ambiguous."""
+    settled = {
+        r.event.message for r in records if isinstance(r.event, MessageSettled) and r.event.outcome == "ambiguous"
+    }
+    updates = {str(json.loads(r.body)["update_id"]).split(".")[0] for r in records if r.seq in settled}
+    return {m for said in rig.bot.log.said if str(said.update_id) in updates for m in markers(said.text)}
+
+
+def _report(rig: Rig, verdict: Verdict, state: State, records: list[Record], code: int | None) -> Report:
+    phase = state.head.phase
+    if phase not in ("complete", "rolled_back", "failed"):
+        raise HandoffError(f"the handoff ended in phase {phase}", hint=f"look at {rig.folder}")
+    counts = Messages(
+        len(verdict.sent), len(verdict.answered), len(verdict.lost), len(verdict.answered_twice), len(verdict.ambiguous)
+    )
+    return Report(
+        phase,
+        counts,
+        round(verdict.gap_ms, 1),
+        handoff_ms(state, records),
+        len(records),
+        str(rig.journal / "journal.db"),
+        code,
+    )
+
+
+def handoff_ms(state: State, records: list[Record]) -> float | None:
+    """Milliseconds from HANDOFF_REQUESTED to HANDOFF_CONFIRM, without the time that green took to boot."""
+    requested, confirm, init = (state.step(f"HANDOFF_{name}") for name in ("REQUESTED", "CONFIRM", "INIT"))
+    if requested is None or confirm is None or init is None:
+        return None
+    started = next((r for r in records if r.type == "PROCESS_STARTED" and r.seq > init.moment.seq), None)
+    boot = started.mono_ns - init.moment.mono_ns if started else 0
+    return round((confirm.moment.mono_ns - requested.moment.mono_ns - boot) / 1e6, 1)

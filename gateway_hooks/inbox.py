@@ -1,0 +1,171 @@
+"""The ledger that a gateway writes with: the durable inbox and outbox, over the journal.
+
+An update is in the journal before its platform can consider it consumed. What was accepted and not started is the owner's to take
+up, whatever happened to it since: "key already known" never means "drop".
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+
+from gateway_hooks.gateway import Ticket, Update
+from journal import events as e
+from journal.head import Head
+from journal.pseudonyms import Pseudonyms, seal
+from journal.record import Draft, Writer
+from journal.store import Journal, Reader
+
+_SETTLES: dict[e.TurnOutcome, e.SettledAs] = {
+    "answered": "answered",
+    "no_reply": "no_reply",
+    "failed": "no_reply",
+    "cancelled": "no_reply",
+}
+
+
+class Inbox:
+    """``gateway_hooks.gateway.Ledger`` over a journal. Thread-safe; every method is a durable append and blocks for it."""
+
+    def __init__(self, journal: Journal, names: Pseudonyms, writer: Writer, entropy: Callable[[int], bytes]) -> None:
+        self._journal = journal
+        self._names = names
+        self._writer = writer
+        self.entropy = entropy
+        self._lock = threading.RLock()
+        self._dispatched: set[int] = set()
+        self._taking = True
+
+    def accept(
+        self, platform: str, account: str, updates: Sequence[Update], next_offset: int | None
+    ) -> tuple[Ticket, ...]:
+        """See the port. Raises ``StaleEpoch`` when this process does not own the adapters."""
+        who = self._names.of("a", account)
+        drafts = [self._accepted(platform, who, account, update) for update in updates]
+        if next_offset is not None:
+            drafts.append(Draft(e.AdapterOffset(platform=platform, account=who, next_offset=next_offset)))
+        with self._lock:
+            receipts = self._journal.append(*drafts, writer=self._writer)
+            return tuple(
+                Ticket(receipt.seq, platform, account, update, self._claim(receipt.seq))
+                for receipt, update in zip(receipts, updates, strict=False)
+            )
+
+    def _accepted(self, platform: str, who: str, account: str, update: Update) -> Draft:
+        payload, digest = seal(_pack(platform, account, update), self.entropy(16))
+        event = e.MessageAccepted(
+            platform=platform, account=who, chat=self._names.of("c", f"{platform}:{update.chat}"), kind=update.kind,
+            update_id=update.update_id, digest=digest,
+        )  # fmt: skip
+        return Draft(event, key=f"{platform}:{who}:{update.update_id}", payload=payload)
+
+    def _claim(self, seq: int) -> bool:
+        """Whether this update goes to dispatch now. Not when it waits its turn behind its lane, or somebody had it before."""
+        head = self._journal.head
+        if not self._taking:  # a batch that was still on its way to disk when we let go
+            return False
+        if seq not in _waiting(head, self._dispatched) or head.messages[seq].chat in _foreign_lanes(
+            head, self._writer.process
+        ):
+            return False
+        lane = head.messages[seq].chat
+        if any(head.messages[s].chat == lane for s in _waiting(head, self._dispatched) if s < seq):
+            return False
+        self._dispatched.add(seq)
+        return True
+
+    def due(self, reader: Reader) -> list[Ticket]:
+        """What the owner must take up now, in order: accepted, not started, its lane not held by the other side's turn."""
+        with self._lock:
+            head = self._journal.catch_up()
+            self._dispatched &= head.messages.keys()
+            foreign = _foreign_lanes(head, self._writer.process)
+            seqs = [s for s in _waiting(head, self._dispatched) if head.messages[s].chat not in foreign]
+            self._dispatched.update(seqs)
+        tickets = []
+        for seq in seqs:
+            payload = reader.payload(seq)
+            if payload is not None:
+                tickets.append(_unpack(seq, payload.data))
+        return tickets
+
+    def let_go(self) -> None:
+        """The gateway has let go and thrown away what it had not started: none of it counts as dispatched any more."""
+        with self._lock:
+            self._taking = False
+            self._dispatched.clear()
+
+    def take_hold(self) -> None:
+        """The gateway polls again: what comes in is dispatched."""
+        with self._lock:
+            self._taking = True
+
+    def start(self, messages: Sequence[int], session: str) -> int:
+        """See the port. Raises ``StaleEpoch`` or ``AlreadyTaken``."""
+        event = e.TurnStarted(messages=tuple(messages), session=self._names.of("s", session))
+        (receipt,) = self._journal.append(Draft(event), writer=self._writer)
+        return receipt.seq
+
+    def join(self, turn: int, message: int) -> None:
+        """See the port."""
+        self._journal.append(Draft(e.TurnJoined(turn=turn, message=message), cause=turn), writer=self._writer)
+
+    def intend(self, turn: int, part: int, of: int | None = None) -> None:
+        """See the port. Raises ``LostHold``: do not send."""
+        self._journal.append(Draft(e.ReplyIntended(turn=turn, part=part, of=of), cause=turn), writer=self._writer)
+
+    def sent(self, turn: int, part: int, reference: str | None) -> None:
+        """See the port."""
+        event = e.ReplySent(turn=turn, part=part, reference=reference)
+        self._journal.append(Draft(event, cause=turn), writer=self._writer)
+
+    def finish(self, turn: int, outcome: e.TurnOutcome) -> None:
+        """See the port. The first message of a merged turn is settled as the turn ended, the others as merged."""
+        held = self._journal.head.turns.get(turn)
+        messages = held.messages if held else ()
+        drafts = [Draft(e.TurnFinished(turn=turn, outcome=outcome), cause=turn)]
+        for n, seq in enumerate(messages):
+            settled: e.SettledAs = "merged" if n and outcome == "answered" else _SETTLES[outcome]
+            drafts.append(Draft(e.MessageSettled(message=seq, outcome=settled, turn=turn), cause=turn))
+        self._journal.append(*drafts, writer=self._writer)
+
+    def settle(self, message: int, outcome: e.SettledAs) -> None:
+        """See the port."""
+        self._journal.append(
+            Draft(e.MessageSettled(message=message, outcome=outcome), cause=message), writer=self._writer
+        )
+
+
+def _waiting(head: Head, dispatched: set[int]) -> list[int]:
+    return [s for s, m in head.messages.items() if m.turn is None and m.due is None and s not in dispatched]
+
+
+def _foreign_lanes(head: Head, me: e.Process) -> set[str]:
+    """Chats in which another process has a turn under way."""
+    return {
+        head.messages[seq].chat
+        for turn in head.turns.values()
+        if turn.holder != me
+        for seq in turn.messages
+        if seq in head.messages
+    }
+
+
+def _pack(platform: str, account: str, update: Update) -> bytes:
+    return json.dumps(
+        [
+            platform,
+            account,
+            update.update_id,
+            update.kind,
+            update.chat,
+            update.payload.decode("utf-8", "surrogateescape"),
+        ]
+    ).encode()
+
+
+def _unpack(seq: int, data: bytes) -> Ticket:
+    platform, account, update_id, kind, chat, payload = json.loads(data)
+    update = Update(update_id, kind, chat, payload.encode("utf-8", "surrogateescape"))
+    return Ticket(seq, platform, account, update, dispatch=True)

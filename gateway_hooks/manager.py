@@ -1,0 +1,346 @@
+"""The loop of one side: tail, decide, act, append.
+
+It runs in a thread of its own in the gateway's process, so that a gateway whose loop hangs is noticed from beside it. All
+judgement is ``replay.decide``'s; here stands only how each action is carried out, and what is looked at before the next.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway_hooks.gateway import Flushed, Gateway, GatewayFault, Watcher
+from gateway_hooks.inbox import Inbox
+from gateway_hooks.process import World
+from gateway_hooks.settling import settle
+from journal import events as e
+from journal.errors import Busy, DiskTrouble, HandoffError, IllegalTransition, Refused
+from journal.events import Process, Side
+from journal.pseudonyms import Pseudonyms, seal
+from journal.record import Draft, Writer
+from journal.store import Journal, Reader
+from journal.tail import Doorbell
+from replay import decide as d
+from replay.fold import State, fold
+
+log = logging.getLogger("handoff_journal")
+IDLE_SAMPLE_S = 60.0
+ACTIVE_SAMPLE_S = 0.2
+RETRY_S = 0.3
+TIDY_S = 5.0
+Spawner = Callable[[State], Process]
+"""Runs preflight and starts green. Raises ``HandoffError`` with the reason."""
+
+
+@dataclass
+class _Seen:
+    """What the view remembers between two turns of the loop."""
+
+    polling: bool
+    loaded: Mapping[str, str]
+    loaded_seq: int = 0
+    fault: str = ""
+    stopped_since_ns: int | None = None
+    watched: Process | None = None
+    sampled_ns: int = 0
+    flushed_ns: int = 0
+    tidied_ns: int = 0
+    peer_turns: frozenset[int] = frozenset()
+
+
+class Manager(threading.Thread):
+    """Drives a gateway's side of every handoff, until its process ends."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        gateway: Gateway,
+        inbox: Inbox,
+        world: World,
+        writer: Writer,
+        spawner: Spawner,
+        *,
+        polling: bool,
+    ) -> None:
+        super().__init__(name="handoff-journal", daemon=True)
+        self._journal = journal
+        self._gateway = gateway
+        self._inbox = inbox
+        self._world = world
+        self._writer = writer
+        self._spawner = spawner
+        self._names = Pseudonyms((journal.folder / "key").read_bytes())
+        self._reader = Reader(journal.path)
+        self._bell = Doorbell(journal.folder / "bell")
+        self._state = State()
+        self._seen = _Seen(polling=polling, loaded={})
+        self._over = threading.Event()
+
+    # --------------------------------------------------------------------------------------- the loop
+
+    def run(self) -> None:
+        """Until the process is told to exit. Trouble is logged once a kind, and tried again: a side never gives up quietly."""
+        troubles: set[str] = set()
+        while not self._over.is_set():
+            try:
+                if self.step():
+                    continue
+                troubles.clear()
+                self._bell.wait(self._next_wake_s())
+            except IllegalTransition as error:  # the other side was faster: look again
+                log.info("decided too late: %s", error)
+                self._bell.wait(0.02)
+            except (Refused, Busy, DiskTrouble, GatewayFault, HandoffError) as error:
+                if str(error) not in troubles:
+                    log.error("%s", error.line())
+                    troubles.add(str(error))
+                self._bell.wait(RETRY_S)
+            except Exception:
+                log.exception("handoff-journal: unexpected; going on")
+                self._bell.wait(RETRY_S)
+
+    def stop(self) -> None:
+        """End the loop at its next turn."""
+        self._over.set()
+        self._bell.poke()
+
+    def step(self) -> bool:
+        """One turn: refold, look, decide, act. True when something was done."""
+        self._state = state = fold(self._reader.all(after=self._state.head.seq), self._state)
+        me = state.head.side_of(self._writer.process)
+        if me is None:
+            return self._lost_seat()
+        view = self._look(me)
+        self._sample(view, me)
+        action = d.decide(state, view)
+        acted = self._act(action, me) if action is not None else False
+        self._follow_peer_turns(me)
+        if state.head.owner == me and self._seen.polling:
+            for ticket in self._inbox.due(self._reader):
+                self._gateway.take_up(ticket)
+        self._tidy(view)
+        return acted
+
+    def _lost_seat(self) -> bool:
+        """We were settled as dead (stopped for long, perhaps) or have said goodbye: write nothing, hold nothing, go."""
+        log.error("this process has no seat in the journal any more: it lets go of its adapters and ends")
+        self._over.set()
+        try:
+            self._gateway.pause()
+        finally:
+            self._gateway.end()
+        return False
+
+    def _look(self, me: Side) -> d.View:
+        head, seen, now = self._state.head, self._seen, self._world.now()
+        peer = head.green or head.expected_green if me == "blue" else head.blue
+        peer_is: d.PeerIs = self._world.probe(peer) if peer else "none"
+        if peer and peer != seen.watched and peer_is != "dead":
+            seen.watched = peer
+            self._world.watch(peer, self._bell.poke)
+        if peer_is != "stopped":
+            seen.stopped_since_ns = None
+        elif seen.stopped_since_ns is None:
+            seen.stopped_since_ns = now.mono_ns
+        stopped_s = (now.mono_ns - seen.stopped_since_ns) / 1e9 if seen.stopped_since_ns else 0.0
+        return d.View(
+            me, now, self._writer.process.boot, peer_is, stopped_s, seen.polling, seen.loaded, seen.loaded_seq,
+            self._gateway.turns(), seen.fault,
+        )  # fmt: skip
+
+    def _next_wake_s(self) -> float:
+        if self._state.head.open:
+            return ACTIVE_SAMPLE_S
+        return 1.0
+
+    # --------------------------------------------------------------------------------------- actions
+
+    def _act(self, action: d.Action, me: Side) -> bool:
+        match action:
+            case d.Say(event):
+                self._say(event)
+            case d.Settle(side):
+                self._settle(side, "died")
+            case d.EndPeer(side, how):
+                self._end_peer(side, how)
+            case d.Spawn():
+                self._spawn()
+            case d.Flush():
+                return self._flush()
+            case d.Load(flushed_seq):
+                self._load(flushed_seq)
+            case d.LetGo(active):
+                self._let_go(active)
+            case d.Serve(flushed_seq):
+                return self._serve(flushed_seq)
+            case d.Connect():
+                self._connect(me)
+            case d.Exit():
+                self._exit()
+        return True
+
+    def _say(self, *events: e.Event) -> None:
+        self._journal.append(*(Draft(event) for event in events), writer=self._writer)
+
+    def _settle(self, side: Side, how: str) -> None:
+        head = self._journal.catch_up()
+        process = head.process(side) or (head.expected_green if side == "green" else None)
+        if process is not None:
+            self._journal.append(*settle(head, side, process, how), writer=self._writer)
+
+    def _end_peer(self, side: Side, how: str) -> None:
+        head = self._state.head
+        process = head.process(side) or (head.expected_green if side == "green" else None)
+        if process is not None:
+            self._world.end(process)
+            self._settle(side, how)
+
+    def _spawn(self) -> None:
+        try:
+            green = self._spawner(self._state)
+        except HandoffError as error:
+            self._say(e.HandoffFailed(reason="spawn", detail=error.line()[:200]))
+            return
+        self._say(e.GreenSpawned(green=green), e.HandoffInit(green=green))
+
+    def _flush(self, *, force: bool = False) -> bool:
+        """Flush, and say so when something changed since the last word; the whole set, so that one seq covers it."""
+        now = self._world.now().mono_ns
+        if not force and now - self._seen.flushed_ns < RETRY_S * 1e9:
+            return False
+        self._seen.flushed_ns = now
+        parts = self._gateway.flush()
+        if {p.part: p.digest for p in parts} == dict(self._state.head.flushed):
+            return False
+        self._say(*(_flushed(p) for p in parts))
+        return True
+
+    def _load(self, flushed_seq: int) -> None:
+        self._seen.loaded = {p.part: p.digest for p in self._gateway.load()}
+        self._seen.loaded_seq = flushed_seq
+
+    def _let_go(self, active: bool) -> None:
+        """Pause, and hand over in one append. The flush before it is outside of the time in which nobody polls."""
+        if active:
+            self._flush(force=True)
+        try:
+            offsets = self._gateway.pause()
+        except GatewayFault as error:
+            self._seen.fault = error.line()
+            raise
+        self._seen.polling = False
+        self._inbox.let_go()
+        head = self._journal.catch_up()
+        mine = [a for a, p in head.connected.items() if p == self._writer.process]
+        clear = {_adapter(self._names, a): offset for a, offset in offsets.items()}
+        drafts = [Draft(_paused(adapter, clear.get(adapter))) for adapter in mine]
+        if active:
+            drafts += [self._handed_over(w) for w in self._gateway.watchers()]
+            drafts.append(Draft(e.HandoffActive(turns=self._gateway.turns())))
+        if drafts:
+            self._journal.append(*drafts, writer=self._writer)
+        self._flush(force=True)
+
+    def _handed_over(self, watcher: Watcher) -> Draft:
+        payload, digest = seal(watcher.payload, self._inbox.entropy(16))
+        return Draft(e.WatcherHandedOver(watcher=self._names.of("w", watcher.name), digest=digest), payload=payload)
+
+    def _serve(self, flushed_seq: int) -> bool:
+        digests: dict[str, str] = {}
+        if self._state.head.owner == "green":
+            digests = {p.part: p.digest for p in self._gateway.load()}
+        self._seen.fault = ""
+        try:
+            self._say(e.BlueServing(flushed_seq=flushed_seq, digests=digests))
+        except IllegalTransition as error:
+            log.info("not yet: %s", error)
+            self._bell.wait(0.05)
+        return True
+
+    def _connect(self, me: Side) -> None:
+        self._gateway.load()
+        watchers = {seq: self._reader.payload(seq) for seq in self._state.watchers}
+        claims = [
+            Draft(
+                e.AdapterConnected(platform=a.platform, account=self._names.of("a", a.account)),
+                epoch=self._state.head.epoch,
+            )
+            for a in self._gateway.identity().adapters
+        ]
+        adopted = [Draft(e.WatcherAdopted(handed_over=seq)) for seq in watchers]
+        self._journal.append(*claims, *adopted, writer=self._writer)
+        self._gateway.adopt([Watcher(str(seq), p.data) for seq, p in watchers.items() if p])
+        self._inbox.take_hold()
+        self._gateway.connect()
+        self._seen.polling = True
+        log.info("%s polls under epoch %d", me, self._state.head.epoch)
+
+    def _exit(self) -> None:
+        self._over.set()
+        self._say(e.ProcessExited())
+        self._gateway.end()
+
+    # --------------------------------------------------------------------------------------- beside the decisions
+
+    def _sample(self, view: d.View, me: Side) -> None:
+        head, limits = self._state.head, self._state.limits
+        alone = head.blue is None or head.green is None
+        every = IDLE_SAMPLE_S if alone and not head.open else limits.sample_s
+        if head.phase == "active" and me == "green":
+            every = min(every, ACTIVE_SAMPLE_S)
+        if view.now.mono_ns - self._seen.sampled_ns < every * 1e9:
+            return
+        self._seen.sampled_ns = view.now.mono_ns
+        try:
+            h = self._gateway.sample()
+        except GatewayFault as error:
+            log.error("no health sample: %s", error.line())
+            return
+        polls = {_adapter(self._names, adapter): count for adapter, count in h.polls.items()}
+        self._say(
+            e.HealthSampled(
+                loop_lag_ms=h.loop_lag_ms,
+                turns=h.turns,
+                waiting=h.waiting,
+                answered=h.answered,
+                errors=h.errors,
+                rss_mb=h.rss_mb,
+                polls=polls,
+            )
+        )
+
+    def _follow_peer_turns(self, me: Side) -> None:
+        """When a turn of the other side ends, what it wrote must be read before its chat goes on here."""
+        mine = self._writer.process
+        turns = frozenset(n for n, t in self._state.head.turns.items() if t.holder != mine)
+        ended = self._seen.peer_turns - turns
+        self._seen.peer_turns = turns
+        if ended and self._state.head.owner == me and self._seen.polling:
+            self._gateway.load()
+
+    def _tidy(self, view: d.View) -> None:
+        if self._state.head.owner == view.me and view.now.mono_ns - self._seen.tidied_ns > TIDY_S * 1e9:
+            self._seen.tidied_ns = view.now.mono_ns
+            self._journal.tidy()
+
+
+def _flushed(part: Flushed) -> e.SessionFlushed:
+    return e.SessionFlushed(part=part.part, count=part.count, digest=part.digest)
+
+
+def _paused(adapter: str, offset: int | None) -> e.AdapterPaused:
+    platform, account = adapter.split(":", 1)
+    return e.AdapterPaused(platform=platform, account=account, next_offset=offset)
+
+
+def _adapter(names: Pseudonyms, clear: str) -> str:
+    platform, account = clear.split(":", 1)
+    return f"{platform}:{names.of('a', account)}"
+
+
+def folder_of(home: Path) -> Path:
+    """Where a home's journal lives."""
+    return home / "handoff"

@@ -1,0 +1,94 @@
+"""What an operator may ask for: a handoff, its end, its undoing. Each is one event; who must act on it sees it in the journal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gateway_hooks.process import System
+from gateway_hooks.settling import settle
+from journal import events as e
+from journal.errors import IllegalTransition, NothingHere
+from journal.head import Head
+from journal.record import Draft, Stamp, Writer
+from journal.store import Journal
+
+
+class Operator:
+    """A person at this machine, with the journal of one home open for writing. Close it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._system = System()
+        self.journal = Journal(folder, self._system.now)
+        self._writer = Writer(self._system.me(), "operator")
+
+    def promote(self, runtime: str, bake_s: float, limits: e.Limits) -> str:
+        """Ask for a handoff; returns its id.
+
+        Raises:
+            NothingHere: No living gateway serves this home.
+            IllegalTransition: A handoff is open, or the last one's other side has not exited.
+        """
+        head = self.journal.catch_up()
+        self._require_living_owner(head)
+        if head.open:
+            raise IllegalTransition(
+                f"handoff {head.handoff} is open, in phase {head.phase}",
+                hint="watch it with 'handoff-journal status', or end it with 'rollback' or 'complete'",
+            )
+        self._settle_left_over(head)
+        handoff = handoff_id(self._system.now())
+        self._say(e.HandoffRequested(handoff=handoff, runtime=runtime, bake_s=bake_s, limits=limits))
+        return handoff
+
+    def rollback(self) -> str:
+        """Roll the open handoff back; returns its id. Raises ``NothingHere`` when none is open."""
+        head = self._require_open()
+        if head.phase == "requested":
+            self._say(e.HandoffFailed(reason="fault", detail="withdrawn by the operator"))
+        elif head.phase != "rolling_back":
+            self._say(e.HandoffRollback(phase=head.phase, reason="operator"))
+        return head.handoff or ""
+
+    def complete(self) -> str:
+        """End the bake of the open handoff early; returns its id. Raises ``NothingHere`` or ``IllegalTransition``."""
+        head = self._require_open()
+        self._say(e.HandoffCompleteRequested())
+        return head.handoff or ""
+
+    def close(self) -> None:
+        self.journal.close()
+
+    def _say(self, event: e.Event) -> None:
+        self.journal.append(Draft(event), writer=self._writer)
+
+    def _require_open(self) -> Head:
+        head = self.journal.catch_up()
+        if not head.open:
+            raise NothingHere("no handoff is open", hint="'handoff-journal status' shows the last one")
+        return head
+
+    def _require_living_owner(self, head: Head) -> None:
+        owner = head.owning
+        if owner is None or self._system.probe(owner) == "dead":
+            raise NothingHere(
+                "no gateway runs in this home",
+                hint="start it with the plugin enabled ('handoff-journal doctor' checks it)",
+            )
+        if self._system.probe(owner) == "stopped":
+            raise NothingHere(
+                f"the gateway, process {owner.pid}, is stopped", hint=f"continue it: kill -CONT {owner.pid}"
+            )
+
+    def _settle_left_over(self, head: Head) -> None:
+        """A blue of the last handoff that was killed while it finished its turns, and that green has not settled yet."""
+        side: e.Side = "green" if head.owner == "blue" else "blue"
+        process = head.process(side)
+        if process is not None and self._system.probe(process) == "dead":
+            self.journal.append(*settle(head, side, process, "died"), writer=self._writer)
+
+
+def handoff_id(now: Stamp) -> str:
+    """A name that sorts by time and can be read aloud: ``h-20261121-074512-3fa2``."""
+    at = datetime.fromtimestamp(now.at_ns / 1e9, UTC)
+    return f"h-{at:%Y%m%d-%H%M%S}-{now.at_ns % 65536:04x}"

@@ -1,0 +1,180 @@
+"""The only module that touches pids, signals and spawning, and reads the clock.
+
+A process is named by pid, start time and boot, so that a reused pid is never mistaken for it; it is signalled through a pidfd whose
+start time was compared after it was opened.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, Protocol
+
+from journal.errors import HandoffError
+from journal.events import Process
+from journal.record import Stamp
+
+Liveness = Literal["running", "stopped", "dead"]
+ROLE = "HANDOFF_JOURNAL_ROLE"
+"""Environment variable that tells a process that it was spawned as green."""
+
+
+class World(Protocol):
+    """The operating system as a value: what a manager needs of it. Tests swap it."""
+
+    def now(self) -> Stamp: ...
+    def me(self) -> Process: ...
+    def probe(self, process: Process) -> Liveness: ...
+    def end(self, process: Process) -> None: ...
+    def watch(self, process: Process, gone: Callable[[], None]) -> None: ...
+    def spawn_green(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> Process: ...
+
+
+class System:
+    """The real one."""
+
+    def __init__(self) -> None:
+        self._boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+
+    def now(self) -> Stamp:
+        """UTC nanoseconds for people, the monotonic clock for deadlines."""
+        return Stamp(time.time_ns(), time.monotonic_ns())
+
+    def me(self) -> Process:
+        """This very process."""
+        started = _stat(os.getpid())
+        assert started is not None
+        return Process(pid=os.getpid(), started=started[1], boot=self._boot)
+
+    def identify(self, pid: int) -> Process | None:
+        """The incarnation that has this pid now, or None."""
+        found = _stat(pid)
+        return Process(pid=pid, started=found[1], boot=self._boot) if found else None
+
+    def probe(self, process: Process) -> Liveness:
+        """Whether that very incarnation lives; a zombie is dead, a traced process counts as stopped."""
+        found = _stat(process.pid)
+        if process.boot != self._boot or found is None or found[1] != process.started or found[0] in "ZX":
+            return "dead"
+        return "stopped" if found[0] in "Tt" else "running"
+
+    def end(self, process: Process) -> None:
+        """SIGKILL that very incarnation, and wait up to 5 s until it is gone.
+
+        Raises:
+            HandoffError: It lives on (another user's, or in an uninterruptible wait).
+        """
+        try:
+            fd = os.pidfd_open(process.pid)
+        except ProcessLookupError:
+            return
+        try:
+            if self.probe(process) != "dead":
+                signal.pidfd_send_signal(fd, signal.SIGKILL)
+                if not select.select([fd], [], [], 5.0)[0]:
+                    raise HandoffError(
+                        f"process {process.pid} does not end", hint="look at what it waits for in the kernel"
+                    )
+        except PermissionError as error:
+            raise HandoffError(f"may not end process {process.pid}", hint="run both sides as the same user") from error
+        finally:
+            os.close(fd)
+
+    def watch(self, process: Process, gone: Callable[[], None]) -> None:
+        """Call ``gone`` from a thread of its own once that incarnation has ended."""
+        try:
+            fd = os.pidfd_open(process.pid)
+        except ProcessLookupError:
+            gone()
+            return
+
+        def wait() -> None:
+            try:
+                if self.probe(process) != "dead":
+                    select.select([fd], [], [])
+            finally:
+                os.close(fd)
+            gone()
+
+        threading.Thread(target=wait, name=f"pidfd-{process.pid}", daemon=True).start()
+
+    def spawn(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> Process:
+        """Start a fresh interpreter in a session of its own; its output is appended to ``log`` (0600).
+
+        Raises:
+            HandoffError: It could not be started, or ended before it could be named.
+        """
+        try:
+            fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            try:
+                child = subprocess.Popen(
+                    list(command), env=dict(env), stdin=subprocess.DEVNULL, stdout=fd, stderr=fd, start_new_session=True
+                )
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise HandoffError(f"cannot start {command[0]}: {error.strerror}", hint="check the command") from error
+        process = self.identify(child.pid)
+        if process is None:
+            raise HandoffError(f"{command[0]} ended at once", hint=f"look at {log}")
+        self._children[process.pid] = child
+        return process
+
+    def spawn_green(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> Process:
+        """Start green: a live process, never a fork of this one, that knows its role by its environment."""
+        return self.spawn(command, {**env, ROLE: "green"}, log)
+
+    def exit_code(self, process: Process, *, wait_s: float = 0.0) -> int | None:
+        """How a process that this one spawned has ended (negative: by that signal), or None when it has not, or is not ours."""
+        child = self._children.get(process.pid)
+        if child is None:
+            return None
+        with suppress(subprocess.TimeoutExpired):
+            return child.wait(wait_s)
+        return None
+
+    def ask_to_end(self, process: Process, *, wait_s: float) -> bool:
+        """SIGTERM that very incarnation; True when it was gone within ``wait_s``."""
+        try:
+            fd = os.pidfd_open(process.pid)
+        except ProcessLookupError:
+            return True
+        try:
+            if self.probe(process) != "dead":
+                signal.pidfd_send_signal(fd, signal.SIGTERM)
+                return bool(select.select([fd], [], [], wait_s)[0])
+            return True
+        finally:
+            os.close(fd)
+
+
+def argv() -> list[str]:
+    """How this very process was started, with the interpreter's full path first."""
+    parts = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]
+    return [sys.executable, *(os.fsdecode(part) for part in parts[1:])]
+
+
+def end_at_once(code: int) -> None:
+    """Leave without any clean-up: for a process that has lost its seat and must not write another word."""
+    with suppress(OSError):
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def _stat(pid: int) -> tuple[str, int] | None:
+    """(state letter, start time in clock ticks since boot) of a pid, or None when there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = text[text.rindex(")") + 2 :].split()
+    return fields[0], int(fields[19])

@@ -1,0 +1,153 @@
+"""Take a seat: what a starting gateway process finds in the journal, and what that makes of it.
+
+Spawned as green, it waits warm. Otherwise it settles the dead, stands aside when a living process owns the adapters, and takes the
+seat that the record leaves: an interrupted handoff goes on from there by the ordinary decisions.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from gateway_hooks import runtimes
+from gateway_hooks.gateway import Gateway
+from gateway_hooks.inbox import Inbox
+from gateway_hooks.manager import Manager, folder_of
+from gateway_hooks.process import ROLE, System, argv
+from gateway_hooks.settling import settle
+from journal import events as e
+from journal.errors import HandoffError, IllegalTransition
+from journal.events import Process, Side
+from journal.head import Head
+from journal.pseudonyms import Pseudonyms
+from journal.record import Draft, Writer
+from journal.store import Journal, read_key
+from replay.fold import State
+
+log = logging.getLogger("handoff_journal")
+RUNTIME = "HANDOFF_JOURNAL_RUNTIME"
+_GREEN: tuple[Side, bool] = ("green", False)
+
+
+class StandAside(HandoffError):
+    """A living process owns the adapters: this one must not start."""
+
+    exit_code = 75
+
+
+class Seat:
+    """A process's place in the handoff. ``serving``: connect as usual; otherwise wait until the manager says connect."""
+
+    def __init__(self, side: Side, serving: bool, ledger: Inbox, manager: Manager, journal: Journal) -> None:
+        self.role = side
+        self.serving = serving
+        self.ledger = ledger
+        self._manager = manager
+        self._journal = journal
+
+    def running(self) -> None:
+        """The gateway's loop runs: start the manager. Idempotent."""
+        if not self._manager.is_alive():
+            self._manager.start()
+
+    def ended(self) -> None:
+        """The gateway has stopped cleanly: stop the manager and close the journal."""
+        self._manager.stop()
+        if self._manager.is_alive():
+            self._manager.join(timeout=5)
+
+
+def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
+    """Take a seat for this process.
+
+    Args:
+        home: HERMES_HOME; its ``handoff`` folder holds the journal.
+        gateway: What the manager will drive.
+        env: The process's environment; ``HANDOFF_JOURNAL_ROLE=green`` marks a process that blue has spawned.
+    Raises:
+        NoJournal: Nothing is installed in that home.
+        StandAside: Another process serves.
+        HandoffError: The journal cannot be used; run the gateway without it, or not at all.
+    """
+    system = System()
+    folder = folder_of(home)
+    journal = Journal(folder, system.now)
+    me = system.me()
+    spawned = env.get(ROLE) == "green"
+    names = Pseudonyms(read_key(folder))
+    identity = gateway.identity()
+    runtime = env.get(RUNTIME, runtimes.SAME)
+    while True:
+        head = journal.catch_up()
+        drafts = [] if spawned else _settle_the_dead(head, system)
+        side, serving = _GREEN if spawned else _free_seat(head, system)
+        writer = Writer(me, side)
+        started = e.ProcessStarted(
+            side=side, serving=serving, gateway=identity.kind, version=identity.version, runtime=runtime
+        )
+        drafts.append(Draft(started))
+        if not spawned and head.open:
+            drafts.append(Draft(e.HandoffResumed(phase=head.phase)))
+        if serving:
+            drafts += [
+                Draft(e.AdapterConnected(platform=a.platform, account=names.of("a", a.account)))
+                for a in identity.adapters
+            ]
+        try:
+            journal.append(*drafts, writer=writer)
+            break
+        except IllegalTransition:
+            if journal.catch_up().seq == head.seq or (spawned and head.phase not in ("requested", "init")):
+                raise
+    inbox = Inbox(journal, names, writer, os.urandom)
+
+    def spawn(state: State) -> Process:
+        return _spawn(state, system, gateway, folder, env)
+
+    manager = Manager(journal, gateway, inbox, system, writer, spawn, polling=serving)
+    log.info("took the seat of %s, %s", side, "serving" if serving else "waiting")
+    return Seat(side, serving, inbox, manager, journal)
+
+
+def _settle_the_dead(head: Head, system: System) -> list[Draft]:
+    seats: tuple[Side, Side] = ("blue", "green")
+    drafts: list[Draft] = []
+    for side in seats:
+        process = head.process(side) or (head.expected_green if side == "green" else None)
+        if process is not None and system.probe(process) == "dead":
+            drafts += settle(head, side, process, "died")
+    return drafts
+
+
+def _free_seat(head: Head, system: System) -> tuple[Side, bool]:
+    """The seat for a process that nobody spawned: (side, whether it serves at once)."""
+
+    def lives(side: Side) -> bool:
+        process = head.process(side)
+        return process is not None and system.probe(process) != "dead"
+
+    owner = head.process(head.owner)
+    if lives("blue") and lives("green"):
+        raise StandAside("both sides of a handoff are alive", hint="look at 'handoff-journal status'")
+    if owner is not None and lives(head.owner):
+        if head.owner == "green" and head.phase == "rolling_back" and not lives("blue"):
+            return "blue", False
+        raise StandAside(f"process {owner.pid} serves this home", hint="promote it instead, or stop it first")
+    if head.phase in ("baking", "complete"):
+        return head.owner, True
+    if head.phase in ("active", "rolling_back"):
+        return "blue", head.owner == "blue"
+    return head.owner, True
+
+
+def _spawn(state: State, system: System, gateway: Gateway, folder: Path, env: Mapping[str, str]) -> Process:
+    bad = [f for f in gateway.preflight() if f.severity == "error"]
+    if bad:
+        raise HandoffError(f"preflight: {bad[0].text}", hint=f"{bad[0].code}; run 'handoff-journal doctor'")
+    request = state.request
+    assert request is not None
+    runtime = runtimes.find(folder, request.runtime)
+    extra = {**runtime.env, RUNTIME: runtime.name}
+    return system.spawn_green(runtime.argv(argv()), {**env, **extra}, folder / f"{request.handoff}.green.log")

@@ -1,0 +1,299 @@
+"""What each side must do next: pure, from the state that the record gives and a view of the world right now.
+
+The manager of a side asks again after every action and every wake-up. One action at a time, the most urgent first. Nothing here
+does anything, and nothing here believes that an action worked before the record says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from journal.events import (
+    Event,
+    HandoffAck,
+    HandoffComplete,
+    HandoffConfirm,
+    HandoffFailed,
+    HandoffRollback,
+    HandoffSeized,
+    Side,
+)
+from journal.record import Stamp
+from replay.fold import State
+
+PeerIs = Literal["none", "running", "stopped", "dead"]
+Ending = Literal["ended_silent", "ended_late", "ended_old"]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a side sees that no event says.
+
+    ``peer`` is the operating system's word on the process that the record names on the other side; ``stopped_s`` how long it has
+    been stopped (SIGSTOP). ``polling`` is whether our gateway was told to connect and not to pause since; ``loaded`` the digests
+    of its last load, and ``loaded_seq`` the flush it read; ``turns`` its turns in flight. ``fault`` is what our own gateway failed at.
+    """
+
+    me: Side
+    now: Stamp
+    boot: str
+    peer: PeerIs = "none"
+    stopped_s: float = 0.0
+    polling: bool = False
+    loaded: Mapping[str, str] = field(default_factory=dict)
+    loaded_seq: int = 0
+    turns: int = 0
+    fault: str = ""
+
+
+# ------------------------------------------------------------------------------------------- what can be done
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Append this protocol event."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The other side's process is dead: record it, and settle what it held."""
+
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class EndPeer:
+    """End the other side's process (SIGKILL), because it is silent, late, or left over."""
+
+    side: Side
+    how: Ending
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Run preflight, start green, and say GREEN_SPAWNED and HANDOFF_INIT; or HANDOFF_FAILED."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Flush the sessions, and say so where something changed since the last flush."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Load what the owner flushed up to this seq."""
+
+    flushed_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class LetGo:
+    """Pause every adapter and flush; ``active`` says HANDOFF_ACTIVE in the same append."""
+
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Load what the other side flushed, if it is alive, and say BLUE_SERVING."""
+
+    flushed_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Load what the other side flushed last, adopt what it handed over, claim every adapter, and poll."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """Say PROCESS_EXITED and end this process with exit code 0."""
+
+
+Action = Say | Settle | EndPeer | Spawn | Flush | Load | LetGo | Serve | Connect | Exit
+
+
+# ------------------------------------------------------------------------------------------- the decisions
+
+
+def decide(state: State, view: View) -> Action | None:
+    """The next action of side ``view.me``, or None when there is nothing to do until something changes."""
+    head = state.head
+    other: Side = "green" if view.me == "blue" else "blue"
+    if view.peer == "dead":
+        return Settle(other)
+    action = (_blue if view.me == "blue" else _green)(state, view)
+    if action is not None:
+        return action
+    if head.owner != view.me:
+        return LetGo(active=False) if view.polling else None  # it lost the adapters while it was away
+    others = any(p != head.owning for p in head.connected.values())
+    return Connect() if not view.polling and not others and head.phase != "rolling_back" else None
+
+
+def _blue(state: State, view: View) -> Action | None:
+    head, limits = state.head, state.limits
+    green_here = head.green is not None or head.expected_green is not None
+    late = deadline_passed(state, view.now, view.boot)
+    match head.phase:
+        case "requested":
+            return Say(HandoffFailed(reason="deadline")) if late else Spawn()
+        case "init" | "ack" | "active" | "baking":
+            if not green_here:
+                return _roll_back(state, "green_lost")
+            if unresponsive(state, "green", view):
+                return _roll_back(state, "green_silent")
+            if state.divergence is not None:
+                return _roll_back(state, "divergence")
+            if view.fault:
+                return _roll_back(state, "fault", view.fault)
+            if late and head.phase != "baking":
+                return _roll_back(state, "deadline")
+            if head.phase == "init":
+                return Flush()
+            if head.phase == "ack":
+                return LetGo(active=True)
+            if head.phase == "baking" and bake_over(state, view.now, view.boot):
+                sample = fresh_sample(state, view.now, view.boot)
+                return Say(HandoffComplete(sample=sample)) if sample else None
+            return None
+        case "rolling_back":
+            if head.owner == "blue" or not green_here:
+                return Serve(head.flushed_seq)
+            if unresponsive(state, "green", view):
+                return EndPeer("green", "ended_silent")
+            if late:
+                return EndPeer("green", "ended_late")
+            held = any(p == head.green for p in head.connected.values())
+            return None if held or not head.flushed_seq else Serve(head.flushed_seq)
+        case "rolled_back" | "failed":
+            if green_here and unresponsive(state, "green", view):
+                return EndPeer("green", "ended_silent")
+            if green_here and not _turns_of(state, "green") and _elapsed(state, view) > limits.rolling_back_s:
+                return EndPeer("green", "ended_old")
+            return None
+        case "complete":
+            return Exit() if not view.polling and not view.turns and not _turns_of(state, "blue") else None
+        case _:
+            return None
+
+
+def _green(state: State, view: View) -> Action | None:
+    head = state.head
+    blue_silent = head.blue is not None and unresponsive(state, "blue", view)
+    match head.phase:
+        case "init":
+            if not head.flushed_seq:
+                return None
+            if view.loaded_seq != head.flushed_seq:
+                return Load(head.flushed_seq)
+            agreed = all(view.loaded.get(part) == digest for part, digest in head.flushed.items())
+            return Say(HandoffAck(flushed_seq=head.flushed_seq, digests=dict(view.loaded))) if agreed else None
+        case "ack":
+            if head.blue is None:
+                return Say(HandoffSeized(reason="lost"))
+            return Say(HandoffSeized(reason="silent")) if blue_silent else None
+        case "active" | "baking":
+            if blue_silent:
+                return EndPeer("blue", "ended_silent")
+            if view.fault and head.blue is not None:
+                return _roll_back(state, "fault", view.fault)
+            if head.phase == "active":
+                samples = confirming_samples(state)
+                return Say(HandoffConfirm(samples=samples)) if samples and view.polling else None
+            if head.blue is None and bake_over(state, view.now, view.boot):
+                sample = fresh_sample(state, view.now, view.boot)
+                return Say(HandoffComplete(sample=sample)) if sample else None
+            return None
+        case "rolling_back":
+            if head.owner == "green" and head.blue is not None:
+                return LetGo(active=False) if view.polling else Flush()
+            return None
+        case "rolled_back" | "failed":
+            return Exit() if not view.polling and not view.turns and not _turns_of(state, "green") else None
+        case "complete":
+            return EndPeer("blue", "ended_silent") if blue_silent else None
+        case _:
+            return None
+
+
+def _roll_back(state: State, reason: str, detail: str = "") -> Say:
+    evidence = []
+    if reason == "green_lost" and state.losses:
+        evidence = [state.losses[-1].moment.seq]
+    elif reason == "green_silent" and "green" in state.seen:
+        evidence = [state.seen["green"].seq]
+    elif reason == "divergence" and state.divergence:
+        evidence = [state.divergence[0]]
+    elif reason == "deadline" and state.entered:
+        evidence = [state.entered.seq]
+    return Say(
+        HandoffRollback(phase=state.head.phase, reason=reason, detail=detail[:200], evidence=tuple(evidence))  # type: ignore[arg-type]
+    )
+
+
+# ------------------------------------------------------------------------------------------- conditions, used by check too
+
+
+def deadline_passed(state: State, now: Stamp, boot: str) -> bool:
+    """Whether the phase has lasted longer than it may. The bake's own length is ``bake_over``'s business."""
+    limits, entered = state.limits, state.entered
+    limit = {
+        "requested": limits.requested_s,
+        "init": limits.init_s,
+        "ack": limits.ack_s,
+        "active": limits.active_s,
+        "rolling_back": limits.rolling_back_s,
+    }.get(state.head.phase)
+    return limit is not None and entered is not None and entered.elapsed_s(now.at_ns, now.mono_ns, boot) > limit
+
+
+def bake_over(state: State, now: Stamp, boot: str) -> bool:
+    """Whether the bake has lasted as long as was asked for, or the operator has ended it."""
+    confirm = state.step("HANDOFF_CONFIRM")
+    if state.complete_requested:
+        return True
+    if confirm is None or state.request is None:
+        return False
+    return confirm.moment.elapsed_s(now.at_ns, now.mono_ns, boot) >= state.request.bake_s
+
+
+def confirming_samples(state: State) -> tuple[int, ...] | None:
+    """The seqs of green's last clean samples since it connected, when there are enough: one clean poll for each adapter."""
+    head, needed = state.head, state.limits.confirm_samples
+    mine = {a for a, p in head.connected.items() if p == head.green}
+    since = max((state.connected_at.get(a, 0) for a in mine), default=0)
+    samples = [s for s in state.samples.get("green", ()) if s.process == head.green and s.moment.seq > since][-needed:]
+    clean = [s for s in samples if all(s.health.polls.get(a, 0) >= 1 for a in mine)]
+    return tuple(s.moment.seq for s in clean) if mine and len(clean) >= needed else None
+
+
+def fresh_sample(state: State, now: Stamp, boot: str) -> int | None:
+    """The seq of green's latest sample, when it is no older than three sampling intervals."""
+    samples = [s for s in state.samples.get("green", ()) if s.process == state.head.green]
+    if not samples or samples[-1].moment.elapsed_s(now.at_ns, now.mono_ns, boot) > 3 * state.limits.sample_s:
+        return None
+    return samples[-1].moment.seq
+
+
+def unresponsive(state: State, side: Side, view: View) -> bool:
+    """Stopped for longer than ``frozen_s``, or no sign of life for longer than ``silent_s`` while it should sample."""
+    if view.peer == "stopped" and view.stopped_s >= state.limits.frozen_s:
+        return True
+    seen, entered = state.seen.get(side), state.entered
+    since = max((m for m in (seen, entered) if m), key=lambda m: m.seq, default=None)
+    return since is not None and since.elapsed_s(view.now.at_ns, view.now.mono_ns, view.boot) > state.limits.silent_s
+
+
+def _turns_of(state: State, side: Side) -> int:
+    process = state.head.process(side)
+    return sum(1 for turn in state.head.turns.values() if turn.holder == process)
+
+
+def _elapsed(state: State, view: View) -> float:
+    entered = state.entered
+    return entered.elapsed_s(view.now.at_ns, view.now.mono_ns, view.boot) if entered else 0.0

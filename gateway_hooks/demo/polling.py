@@ -1,18 +1,20 @@
 """getUpdates as the original server does it: long polls that park, and the quarrel of two who poll with one token.
 
 Source of the rules: ``Client::process_get_updates_query``, ``do_get_updates``, ``long_poll_wakeup`` and
-``fail_query_conflict`` of github.com/tdlib/telegram-bot-api. Three of them surprise:
+``fail_query_conflict`` of github.com/tdlib/telegram-bot-api. Four of them surprise:
 
 - A poll that finds updates is answered at once and disturbs nobody. Only a poll that parks ends an older parked one,
   with 409. Had the newer one been answered, the older goes on waiting.
 - The first 409 is sent at once; one that falls within 3 s of it is sent 3 s late.
 - A short poll (``timeout`` below 3) that repeats the offset of a poll begun less than 3 s ago waits up to 3 s. This
   is what a library's last, confirming poll meets when it stops in a quiet moment.
+- Any poll that repeats the offset of a poll begun less than 0.5 s ago gets one update at most.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +24,7 @@ from gateway_hooks.demo.updates import UpdateQueue
 CONFLICT = "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
 MAX_TIMEOUT_S = 50.0
 WAKE_S = 0.001
+REPEAT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Polling:
 
     Args:
         queue: Where the updates stand.
-        short_poll_floor_s: The 3 s of the third rule above; 0 turns it off.
+        short_poll_floor_s: The 3 s of the third rule above; 0 turns it and the fourth off.
         conflict_spacing_s: The 3 s of the second rule; 0 turns it off.
         clock_s: Monotonic seconds.
     """
@@ -74,7 +77,11 @@ class Polling:
 
         A poll that is cancelled because its client went away leaves the place free.
         """
-        timeout_s = self._patience_s(offset or 0, min(max(0.0, timeout_s), MAX_TIMEOUT_S))
+        since_s = self._since_same(offset or 0)
+        timeout_s = min(max(0.0, timeout_s), MAX_TIMEOUT_S)
+        if since_s < self._floor_s:
+            timeout_s = max(timeout_s, self._floor_s)
+            limit = 1 if since_s < REPEAT_S else limit
         updates = self._queue.take(offset, limit)
         if not updates and timeout_s > 0:
             if not await self._park(timeout_s):
@@ -83,11 +90,11 @@ class Polling:
             updates = self._queue.take(offset, limit)
         return PollAnswer(200, {"ok": True, "result": updates}, tuple(update["update_id"] for update in updates))
 
-    def _patience_s(self, offset: int, asked_s: float) -> float:
-        now_s, previous, floor_s = self._clock_s(), self._previous, self._floor_s
+    def _since_same(self, offset: int) -> float:
+        """Return the seconds since a poll with this very offset began, if that was the last one; note this one."""
+        now_s, previous = self._clock_s(), self._previous
         self._previous = (offset, now_s)
-        repeated = previous is not None and previous[0] == offset and now_s < previous[1] + floor_s
-        return floor_s if repeated and asked_s < floor_s else asked_s
+        return now_s - previous[1] if previous is not None and previous[0] == offset else math.inf
 
     async def _park(self, timeout_s: float) -> bool:
         """Wait for an update or the timeout; False when a newer poll took the place."""

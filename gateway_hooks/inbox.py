@@ -36,6 +36,7 @@ class Inbox:
         self._lock = threading.RLock()
         self._dispatched: set[int] = set()
         self._taking = True
+        self._unread: set[str] = set()
 
     def accept(
         self, platform: str, account: str, updates: Sequence[Update], next_offset: int | None
@@ -65,30 +66,41 @@ class Inbox:
         head = self._journal.head
         if not self._taking:  # a batch that was still on its way to disk when we let go
             return False
-        if seq not in _waiting(head, self._dispatched) or head.messages[seq].chat in _foreign_lanes(
-            head, self._writer.process
-        ):
+        self._unread |= _foreign_lanes(head, self._writer.process)
+        waiting = _waiting(head, self._dispatched)
+        if seq not in waiting or head.messages[seq].chat in self._unread:
             return False
         lane = head.messages[seq].chat
-        if any(head.messages[s].chat == lane for s in _waiting(head, self._dispatched) if s < seq):
+        if any(head.messages[s].chat == lane for s in waiting if s < seq):
             return False
         self._dispatched.add(seq)
         return True
 
-    def due(self, reader: Reader) -> list[Ticket]:
-        """What the owner must take up now, in order: accepted, not started, its lane not held by the other side's turn."""
+    def take_up(self, head: Head, reader: Reader, feed: Callable[[Ticket], None]) -> None:
+        """Feed the owner's gateway what is due, in order: accepted, not started, its lane not held by the other side.
+
+        Under the lock, so that an update of the same chat which arrives meanwhile comes after it.
+        """
         with self._lock:
-            head = self._journal.catch_up()
-            self._dispatched &= head.messages.keys()
-            foreign = _foreign_lanes(head, self._writer.process)
-            seqs = [s for s in _waiting(head, self._dispatched) if head.messages[s].chat not in foreign]
-            self._dispatched.update(seqs)
-        tickets = []
-        for seq in seqs:
-            payload = reader.payload(seq)
-            if payload is not None:
-                tickets.append(_unpack(seq, payload.data))
-        return tickets
+            self._dispatched &= head.messages.keys() | self._journal.head.messages.keys()
+            self._unread |= _foreign_lanes(head, self._writer.process)
+            for seq in _waiting(head, self._dispatched):
+                payload = reader.payload(seq) if head.messages[seq].chat not in self._unread else None
+                if payload is not None and self._taking:
+                    self._dispatched.add(seq)
+                    feed(_unpack(seq, payload.data))
+
+    def unread(self, head: Head) -> bool:
+        """Whether a turn of the other side has ended whose words this side has not loaded yet. Its chat waits until ``read``."""
+        lanes = _foreign_lanes(head, self._writer.process)
+        with self._lock:
+            self._unread |= lanes
+            return bool(self._unread - lanes)
+
+    def read(self, head: Head) -> None:
+        """The gateway has loaded what stood on disk at ``head``, or later."""
+        with self._lock:
+            self._unread = _foreign_lanes(head, self._writer.process)
 
     def let_go(self) -> None:
         """The gateway has let go and thrown away what it had not started: none of it counts as dispatched any more."""

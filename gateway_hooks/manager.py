@@ -17,7 +17,7 @@ from gateway_hooks.inbox import Inbox
 from gateway_hooks.process import World
 from gateway_hooks.settling import settle
 from journal import events as e
-from journal.errors import Busy, DiskTrouble, HandoffError, IllegalTransition, Refused
+from journal.errors import Busy, HandoffError, IllegalTransition
 from journal.events import Process, Side
 from journal.pseudonyms import Pseudonyms, seal
 from journal.record import Draft, Writer
@@ -41,14 +41,13 @@ class _Seen:
 
     polling: bool
     loaded: Mapping[str, str]
-    loaded_seq: int = 0
+    loaded_seq: int = -1
     fault: str = ""
     stopped_since_ns: int | None = None
     watched: Process | None = None
     sampled_ns: int = 0
     flushed_ns: int = 0
     tidied_ns: int = 0
-    peer_turns: frozenset[int] = frozenset()
 
 
 class Manager(threading.Thread):
@@ -93,7 +92,10 @@ class Manager(threading.Thread):
             except IllegalTransition as error:  # the other side was faster: look again
                 log.info("decided too late: %s", error)
                 self._bell.wait(0.02)
-            except (Refused, Busy, DiskTrouble, GatewayFault, HandoffError) as error:
+            except Busy as error:
+                log.error("%s", error.line())
+                self._free_gate(error.holder)
+            except HandoffError as error:
                 if str(error) not in troubles:
                     log.error("%s", error.line())
                     troubles.add(str(error))
@@ -117,12 +119,20 @@ class Manager(threading.Thread):
         self._sample(view, me)
         action = d.decide(state, view)
         acted = self._act(action, me) if action is not None else False
-        self._follow_peer_turns(me)
         if state.head.owner == me and self._seen.polling:
-            for ticket in self._inbox.due(self._reader):
-                self._gateway.take_up(ticket)
+            if self._inbox.unread(state.head):
+                self._gateway.load()
+                self._inbox.read(state.head)
+            self._inbox.take_up(state.head, self._reader, self._gateway.take_up)
         self._tidy(view)
         return acted
+
+    def _free_gate(self, holder: int | None) -> None:
+        """Whoever is stopped while it holds the gate holds SQLite's lock too: nothing goes on before it is ended."""
+        process = self._world.identify(holder) if holder else None
+        if process and process != self._writer.process and self._world.probe(process) == "stopped":
+            log.error("process %d is stopped and holds the journal's gate: ended", process.pid)
+            self._world.end(process)
 
     def _lost_seat(self) -> bool:
         """We were settled as dead (stopped for long, perhaps) or have said goodbye: write nothing, hold nothing, go."""
@@ -261,6 +271,7 @@ class Manager(threading.Thread):
         return True
 
     def _connect(self, me: Side) -> None:
+        self._inbox.read(self._state.head)
         self._gateway.load()
         watchers = {seq: self._reader.payload(seq) for seq in self._state.watchers}
         claims = [
@@ -311,15 +322,6 @@ class Manager(threading.Thread):
                 polls=polls,
             )
         )
-
-    def _follow_peer_turns(self, me: Side) -> None:
-        """When a turn of the other side ends, what it wrote must be read before its chat goes on here."""
-        mine = self._writer.process
-        turns = frozenset(n for n, t in self._state.head.turns.items() if t.holder != mine)
-        ended = self._seen.peer_turns - turns
-        self._seen.peer_turns = turns
-        if ended and self._state.head.owner == me and self._seen.polling:
-            self._gateway.load()
 
     def _tidy(self, view: d.View) -> None:
         if self._state.head.owner == view.me and view.now.mono_ns - self._seen.tidied_ns > TIDY_S * 1e9:

@@ -33,7 +33,7 @@ class View:
 
     ``peer`` is the operating system's word on the process that the record names on the other side; ``stopped_s`` how long it has
     been stopped (SIGSTOP). ``polling`` is whether our gateway was told to connect and not to pause since; ``loaded`` the digests
-    of its last load, and ``loaded_seq`` the flush it read; ``turns`` its turns in flight. ``fault`` is what our own gateway failed at.
+    of its last load, and ``loaded_seq`` the flush it read, -1 before the first; ``turns`` its turns in flight. ``fault`` is what our own gateway failed at.
     """
 
     me: Side
@@ -43,7 +43,7 @@ class View:
     stopped_s: float = 0.0
     polling: bool = False
     loaded: Mapping[str, str] = field(default_factory=dict)
-    loaded_seq: int = 0
+    loaded_seq: int = -1
     turns: int = 0
     fault: str = ""
 
@@ -187,7 +187,7 @@ def _green(state: State, view: View) -> Action | None:
     blue_silent = head.blue is not None and unresponsive(state, "blue", view)
     match head.phase:
         case "init":
-            if not head.flushed_seq:
+            if not head.flushed_seq and head.blue is not None and not blue_silent:
                 return None
             if view.loaded_seq != head.flushed_seq:
                 return Load(head.flushed_seq)

@@ -76,6 +76,7 @@ class Manager(threading.Thread):
         self._bell = Doorbell(journal.folder / "bell")
         self._state = State()
         self._seen = _Seen(polling=polling, loaded={})
+        self._freed: Process | None = None
         self._over = threading.Event()
 
     # --------------------------------------------------------------------------------------- the loop
@@ -133,6 +134,7 @@ class Manager(threading.Thread):
         if process and process != self._writer.process and self._world.probe(process) == "stopped":
             log.error("process %d is stopped and holds the journal's gate: ended", process.pid)
             self._world.end(process)
+            self._freed = process
 
     def _lost_seat(self) -> bool:
         """We were settled as dead (stopped for long, perhaps) or have said goodbye: write nothing, hold nothing, go."""
@@ -199,6 +201,7 @@ class Manager(threading.Thread):
         head = self._journal.catch_up()
         process = head.process(side) or (head.expected_green if side == "green" else None)
         if process is not None:
+            how = "ended_silent" if process == self._freed else how
             self._journal.append(*settle(head, side, process, how), writer=self._writer)
 
     def _end_peer(self, side: Side, how: str) -> None:

@@ -13,8 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -62,7 +62,8 @@ class System:
         return Process(pid=pid, started=found[1], boot=self._boot) if found else None
 
     def probe(self, process: Process) -> Liveness:
-        """Whether that very incarnation lives; a zombie is dead, a traced process counts as stopped."""
+        """Whether that very incarnation lives; a zombie is dead (and reaped, if ours), a traced process counts as stopped."""
+        self.exit_code(process)
         found = _stat(process.pid)
         if process.boot != self._boot or found is None or found[1] != process.started or found[0] in "ZX":
             return "dead"
@@ -88,7 +89,18 @@ class System:
         except PermissionError as error:
             raise HandoffError(f"may not end process {process.pid}", hint="run both sides as the same user") from error
         finally:
+            self.exit_code(process)
             os.close(fd)
+
+    def freeze(self, process: Process) -> None:
+        """SIGSTOP that very incarnation; nothing happens when it is gone. For tests and the demo."""
+        with suppress(ProcessLookupError):
+            fd = os.pidfd_open(process.pid)
+            try:
+                if self.probe(process) != "dead":
+                    signal.pidfd_send_signal(fd, signal.SIGSTOP)
+            finally:
+                os.close(fd)
 
     def watch(self, process: Process, gone: Callable[[], None]) -> None:
         """Call ``gone`` from a thread of its own once that incarnation has ended."""
@@ -148,6 +160,7 @@ class System:
         try:
             fd = os.pidfd_open(process.pid)
         except ProcessLookupError:
+            self.exit_code(process)
             return True
         try:
             if self.probe(process) != "dead":
@@ -155,6 +168,7 @@ class System:
                 return bool(select.select([fd], [], [], wait_s)[0])
             return True
         finally:
+            self.exit_code(process)
             os.close(fd)
 
 
@@ -162,6 +176,36 @@ def argv() -> list[str]:
     """How this very process was started, with the interpreter's full path first."""
     parts = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]
     return [sys.executable, *(os.fsdecode(part) for part in parts[1:])]
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put Ctrl-C and Ctrl-Z off, in this thread, until what must not be cut in half is done: an append under the gate."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTSTP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def output_of(command: Sequence[str], *, timeout_s: float) -> str:
+    """What a short command prints on stdout and stderr.
+
+    Raises:
+        HandoffError: It could not be started, did not end in time, or failed; the message is its last line.
+    """
+    try:
+        done = subprocess.run(
+            list(command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise HandoffError(f"{command[0]} did not answer within {timeout_s:g} s") from error
+    except OSError as error:
+        raise HandoffError(f"cannot start {command[0]}: {error.strerror}") from error
+    said = (done.stdout + done.stderr).strip()
+    if done.returncode:
+        raise HandoffError(said.rsplit("\n", 1)[-1] or f"{command[0]} ended with exit code {done.returncode}")
+    return said
 
 
 def end_at_once(code: int) -> None:

@@ -28,6 +28,8 @@ from replay.fold import State
 
 log = logging.getLogger("handoff_journal")
 RUNTIME = "HANDOFF_JOURNAL_RUNTIME"
+GATE_S = 3.0
+"""How long a gateway waits for the gate before it looks whether its holder is stopped."""
 _GREEN: tuple[Side, bool] = ("green", False)
 
 
@@ -73,7 +75,7 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
     """
     system = System()
     folder = folder_of(home)
-    journal = Journal(folder, system.now)
+    journal = Journal(folder, system.now, deadline_s=GATE_S)
     me = system.me()
     spawned = env.get(ROLE) == "green"
     names = Pseudonyms(read_key(folder))

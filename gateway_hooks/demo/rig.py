@@ -31,10 +31,11 @@ USERS = range(FIRST_CHAT - 10, FIRST_CHAT + 400)
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """Whom to end with SIGKILL, as soon as the journal shows that phase."""
+    """Whom to end with SIGKILL, or to freeze with SIGSTOP, as soon as the journal shows that phase."""
 
     side: Side
     phase: Phase
+    freeze: bool = False
 
 
 class Rig:
@@ -131,7 +132,7 @@ class Rig:
                         state.head.expected_green if kill.side == "green" else None
                     )
                     if process is not None:
-                        self.system.end(process)
+                        (self.system.freeze if kill.freeze else self.system.end)(process)
                         bell.close()
                         return
             bell.wait(0.5)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from gateway_hooks.demo.judge import Verdict, judge
-from gateway_hooks.demo.load import Player, plan
+from gateway_hooks.demo.load import Item, Player, plan
 from gateway_hooks.demo.markers import markers
 from gateway_hooks.demo.rig import GatewayName, Kill, Rig
 from gateway_hooks.orders import Operator
@@ -71,7 +71,8 @@ class Report:
         return self.messages.lost == 0 and self.messages.answered_twice == 0
 
     def as_json(self) -> str:
-        return json.dumps(asdict(self), indent=2)
+        """One object, as ``docs/json-output.md`` describes it; blue's exit code is for tests."""
+        return json.dumps({k: v for k, v in asdict(self).items() if k != "blue_exit_code"}, indent=2)
 
 
 async def run(folder: Path, options: Options, say: Say = lambda _: None) -> tuple[Report, Verdict, State, list[Record]]:
@@ -88,7 +89,7 @@ async def run(folder: Path, options: Options, say: Say = lambda _: None) -> tupl
             lambda s: s.head.owning == blue and bool(s.head.connected), "the gateway serves", timeout_s=BOOT_S
         )
         await rig.bot.until(lambda calls: any(c.method == "getUpdates" for c in calls), timeout_s=BOOT_S)
-        traffic = plan(messages=options.messages, rate=options.rate, slow_s=options.slow_s, seed=options.seed)
+        traffic = _plan(options)
         slow = next((item for item in traffic if item.kind == "slow"), traffic[len(traffic) // 3])
         player = Player(rig.bot.say)
         playing = asyncio.create_task(player.play(traffic))
@@ -111,6 +112,20 @@ async def run(folder: Path, options: Options, say: Say = lambda _: None) -> tupl
             code = await asyncio.to_thread(rig.system.exit_code, blue, wait_s=30)
         state, records = rig.read(), rig.records()
         return _report(rig, verdict, state, records, code), verdict, state, records
+
+
+def _plan(options: Options) -> tuple[Item, ...]:
+    """Few messages have no room for everything that is special."""
+    follow_ups = 2 if options.messages >= 3 else 0
+    pairs = max(0, min(4, (options.messages - 1 - follow_ups) // 4))
+    return plan(
+        messages=options.messages,
+        rate=options.rate,
+        slow_s=options.slow_s,
+        follow_ups=follow_ups,
+        quick_pairs=pairs,
+        seed=options.seed,
+    )
 
 
 def _promote(rig: Rig, options: Options) -> str:

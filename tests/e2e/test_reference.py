@@ -1,0 +1,104 @@
+"""The reference gateway as real processes, under traffic: a handoff, and every way in which the protocol's table says it can break."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from gateway_hooks.demo.judge import Verdict
+from gateway_hooks.demo.rig import Kill
+from gateway_hooks.demo.run import Options, Report, run
+from journal.events import Phase, Side, TurnFinished
+from journal.record import Record
+from replay.fold import State
+
+Played = tuple[Report, Verdict, State, list[Record]]
+
+
+def play(folder: Path, *, kill: Kill | None = None, rollback: bool = False, messages: int = 24, bake_s: float = 1.5) -> Played:
+    options = Options(messages=messages, rate=8.0, slow_s=2.0, bake_s=bake_s, kill=kill, rollback_in_bake=rollback)
+    return asyncio.run(run(folder, options))
+
+
+def nothing_lost(played: Played) -> None:
+    report, verdict, state, _ = played
+    assert report.messages.lost == 0, verdict.lost
+    assert report.messages.answered_twice == 0, verdict.answered_twice
+    assert verdict.kept, verdict
+    assert not state.head.messages, "every message is settled"
+
+
+def test_a_handoff_under_traffic_loses_nothing_and_blue_exits_cleanly(tmp_path: Path) -> None:
+    played = play(tmp_path)
+    report, _, state, _ = played
+    nothing_lost(played)
+    assert report.outcome == "complete"
+    assert report.blue_exit_code == 0
+    assert state.head.owner == "green"
+    assert state.head.blue is None
+
+
+def test_the_slow_turn_is_finished_by_blue_and_its_follow_ups_come_after_it(tmp_path: Path) -> None:
+    _, verdict, state, records = play(tmp_path)
+    active = state.step("HANDOFF_ACTIVE")
+    assert active is not None
+    blue = records[0].process
+    at = active.moment.seq
+    started = {r.seq for r in records if r.type == "TURN_STARTED" and r.process == blue and r.seq < at}
+    late = [r for r in records if isinstance(r.event, TurnFinished) and r.event.turn in started and r.seq > at]
+    assert late, "a turn was in flight at the handoff"
+    assert all(r.process == blue for r in late)
+    assert not verdict.disorder
+
+
+KILLED: list[tuple[Side, Phase, str]] = [
+    ("green", "init", "rolled_back"),
+    ("green", "ack", "rolled_back"),
+    ("green", "active", "rolled_back"),
+    ("green", "baking", "rolled_back"),
+    ("blue", "ack", "complete"),
+    ("blue", "active", "complete"),
+    ("blue", "baking", "complete"),
+]
+
+
+@pytest.mark.parametrize(("side", "phase", "outcome"), KILLED)
+def test_a_killed_side_leaves_a_runtime_serving_and_nothing_lost(
+    tmp_path: Path, side: Side, phase: Phase, outcome: str
+) -> None:
+    played = play(tmp_path, kill=Kill(side, phase))
+    report, _, state, records = played
+    nothing_lost(played)
+    assert report.outcome == outcome
+    lost = [r for r in records if r.type == "PROCESS_LOST" and f'"side":"{side}"' in r.body]
+    assert len(lost) == 1
+    assert state.head.owning is not None
+    assert state.head.connected
+
+
+FROZEN: list[tuple[Side, Phase, str]] = [*KILLED, ("blue", "init", "complete")]
+
+
+@pytest.mark.parametrize(("side", "phase", "outcome"), FROZEN)
+def test_a_frozen_side_is_ended_and_nothing_is_lost(tmp_path: Path, side: Side, phase: Phase, outcome: str) -> None:
+    played = play(tmp_path, kill=Kill(side, phase, freeze=True))
+    report, _, _, records = played
+    nothing_lost(played)
+    assert report.outcome == outcome
+    assert any(r.type == "PROCESS_LOST" and '"how":"ended_silent"' in r.body for r in records)
+
+
+def test_after_a_rollback_from_the_bake_blue_knows_what_green_answered(tmp_path: Path) -> None:
+    played = play(tmp_path, rollback=True, messages=100, bake_s=14.0)
+    report, _, state, records = played
+    nothing_lost(played)
+    assert report.outcome == "rolled_back"
+    serving = next(r for r in records if r.type == "BLUE_SERVING")
+    green = next(r.process for r in records if r.type == "PROCESS_STARTED" and r.role == "green")
+    by_green = [r for r in records if r.type == "MESSAGE_SETTLED" and r.process == green]
+    assert len(by_green) >= 50
+    flushed = {r.event.part: r.event.digest for r in records if r.type == "SESSION_FLUSHED" and r.process == green}  # type: ignore[attr-defined]
+    assert serving.event.digests == flushed  # type: ignore[attr-defined]
+    assert state.head.owner == "blue"

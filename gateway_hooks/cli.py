@@ -29,6 +29,8 @@ COMMANDS = (
     "audit",
     "verify",
 )
+INTERRUPTED, CUT_OFF = 130, 141
+"""As a shell counts a command that Ctrl-C has ended, and one whose reader was gone."""
 DEBUG = "HANDOFF_JOURNAL_DEBUG"
 """Set it to anything to see the traceback of what nobody expected."""
 
@@ -83,10 +85,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         return _report(error.format_message(), "", error.exit_code, type(error).__name__, as_json)
     except (click.Abort, KeyboardInterrupt):
-        return 130
-    except BrokenPipeError:  # whoever read us has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return INTERRUPTED
+    except (
+        BrokenPipeError,
+        SystemExit,
+    ):  # whoever read us has seen enough; click exits by itself where it notices first
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return CUT_OFF
     except Exception as error:
         if os.environ.get(DEBUG):
             raise

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gateway_hooks.process import System
+from gateway_hooks.process import System, undisturbed
 from gateway_hooks.settling import settle
 from journal import events as e
 from journal.errors import IllegalTransition, NothingHere
 from journal.head import Head
 from journal.record import Draft, Stamp, Writer
-from journal.store import Journal
+from journal.store import Journal, Reader
+from replay.decide import deadline_passed
+from replay.fold import State, fold
 
 
 class Operator:
@@ -30,6 +33,8 @@ class Operator:
             IllegalTransition: A handoff is open, or the last one's other side has not exited.
         """
         head = self.journal.catch_up()
+        if head.phase == "requested":
+            head = self._withdraw_if_late()
         self._require_living_owner(head)
         if head.open:
             raise IllegalTransition(
@@ -56,11 +61,33 @@ class Operator:
         self._say(e.HandoffCompleteRequested())
         return head.handoff or ""
 
-    def close(self) -> None:
-        self.journal.close()
+    def give_up(self, state: State) -> None:
+        """Withdraw a request that its gateway has not taken up; nothing happens when it has meanwhile."""
+        owner = state.head.owning
+        dead = owner is None or self._system.probe(owner) == "dead"
+        event = e.HandoffFailed(
+            reason="blue_lost" if dead else "deadline",
+            detail="the gateway died" if dead else "the gateway did not answer; is it stopped, or its process stuck?",
+        )
+        with suppress(IllegalTransition):
+            self._say(event, phase_seq=state.head.phase_seq)
 
-    def _say(self, event: e.Event) -> None:
-        self.journal.append(Draft(event), writer=self._writer)
+    def close(self) -> None:
+        """Let go of the journal."""
+        with undisturbed():
+            self.journal.close()
+
+    def _say(self, event: e.Event, *, phase_seq: int | None = None) -> None:
+        with undisturbed():
+            self.journal.append(Draft(event, phase_seq=phase_seq), writer=self._writer)
+
+    def _withdraw_if_late(self) -> Head:
+        """An old request that nobody has taken up does not stand in the way of a new one."""
+        with closing(Reader(self.journal.path)) as reader:
+            state = fold(reader.all())
+        if state.head.phase == "requested" and deadline_passed(state, self._system.now(), self._writer.process.boot):
+            self.give_up(state)
+        return self.journal.catch_up()
 
     def _require_open(self) -> Head:
         head = self.journal.catch_up()
@@ -85,7 +112,8 @@ class Operator:
         side: e.Side = "green" if head.owner == "blue" else "blue"
         process = head.process(side)
         if process is not None and self._system.probe(process) == "dead":
-            self.journal.append(*settle(head, side, process, "died"), writer=self._writer)
+            with undisturbed():
+                self.journal.append(*settle(head, side, process, "died"), writer=self._writer)
 
 
 def handoff_id(now: Stamp) -> str:

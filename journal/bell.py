@@ -15,20 +15,30 @@ class Bell:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "head"
+        self._name = str(self._path)
         self._fd = -1
+        self._inode = 0
 
     def ring(self, seq: int, digest: bytes) -> None:
         """Write the head in one ``pwrite``. A bell that cannot be rung is not an error: the event stands."""
         try:
-            if self._fd < 0 or os.fstat(self._fd).st_nlink == 0:
+            if self._fd < 0 or not self._stands():  # the folder was removed or moved: ring where the readers look
                 self.close()
                 self._path.parent.mkdir(mode=0o700, exist_ok=True)
                 self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self._inode = os.fstat(self._fd).st_ino
             os.pwrite(self._fd, f"{seq:<20} {digest.hex()}\n".encode(), 0)
         except OSError:
             self.close()
 
+    def _stands(self) -> bool:
+        try:
+            return os.stat(self._name).st_ino == self._inode  # noqa: PTH116 - at every append
+        except OSError:
+            return False
+
     def close(self) -> None:
+        """Let go of the file."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

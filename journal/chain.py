@@ -28,10 +28,11 @@ def link(
     cause: int | None,
     body: str,
 ) -> bytes:
-    """SHA-256 over the previous hash and the stored columns, every text length-prefixed. 32 bytes."""
-    handoff, key = handoff or "", key or ""
+    """SHA-256 over the previous hash and the stored columns, every text length-prefixed, NULL unlike the empty text. 32 bytes."""
+    handoff = "-" if handoff is None else f"{len(handoff)}:{handoff}"
+    key = "-" if key is None else f"{len(key)}:{key}"
     head = (
-        f"{seq},{len(handoff)}:{handoff},{type_},{version},{role},{process.pid},{process.started},"
-        f"{len(process.boot)}:{process.boot},{epoch},{at_ns},{mono_ns},{len(key)}:{key},{cause},{len(body)}:"
+        f"{seq},{handoff},{len(type_)}:{type_},{version},{len(role)}:{role},{process.pid},{process.started},"
+        f"{len(process.boot)}:{process.boot},{epoch},{at_ns},{mono_ns},{key},{cause},{len(body)}:"
     )
     return hashlib.sha256(prev + (head + body).encode()).digest()

@@ -11,7 +11,7 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from journal.errors import Busy, DiskTrouble
@@ -63,7 +63,8 @@ class Gate:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._wait(limit)
-        os.pwrite(self._fd, self._name, 0)
+        with suppress(OSError):  # a full disk must not leave the lock held, nor keep anybody out
+            os.pwrite(self._fd, self._name, 0)
 
     def _wait(self, limit: float) -> None:
         """Wait in the kernel's queue, on a descriptor and a thread of its own: ``flock`` knows no deadline."""
@@ -100,6 +101,7 @@ class _Attempt:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        _WAITING.add(fd)
         self._settle = threading.Lock()
         self._done = threading.Event()
         self._abandoned = False
@@ -109,6 +111,7 @@ class _Attempt:
     def _run(self) -> None:
         fcntl.flock(self.fd, fcntl.LOCK_EX)
         with self._settle:
+            _WAITING.discard(self.fd)
             if self._abandoned:
                 os.close(self.fd)
             else:
@@ -125,7 +128,14 @@ class _Attempt:
 _GATES: weakref.WeakSet[Gate] = weakref.WeakSet()
 
 
+_WAITING: set[int] = set()
+"""Descriptors that are in the kernel's queue: a child must not keep what they will lock."""
+
+
 def _forget_all() -> None:
+    for fd in _WAITING:
+        os.close(fd)
+    _WAITING.clear()
     for gate in list(_GATES):
         gate._forget_in_child()
 

@@ -136,20 +136,25 @@ def verdicts(head: Head, process: Process) -> dict[int, SettledAs]:
 
 def advance(head: Head, record: Record, event: e.Event) -> Head:
     """The head after a record."""
-    changes: dict[str, Any] = {"seq": record.seq, "hash": record.hash}
-    transition = TRANSITIONS.get(event.TYPE)
-    if transition:
-        changes["phase"], changes["phase_seq"] = transition[2], record.seq
-    effect = _EFFECTS.get(type(event))
-    if effect:
-        changes |= effect(head, event, record)
-    return replace(head, **changes)
+    return replace(head, hash=record.hash, **effects(head, event, record.seq, record.process))
 
 
 Changes = dict[str, Any]
 
 
-def _requested(head: Head, event: e.HandoffRequested, record: Record) -> Changes:
+def effects(head: Head, event: e.Event, seq: int, process: Process) -> Changes:
+    """What an event that ``process`` says at ``seq`` changes in the head, all but the hash."""
+    changes: Changes = {"seq": seq}
+    transition = TRANSITIONS.get(event.TYPE)
+    if transition:
+        changes["phase"], changes["phase_seq"] = transition[2], seq
+    effect = _EFFECTS.get(type(event))
+    if effect:
+        changes |= effect(head, event, seq, process)
+    return changes
+
+
+def _requested(head: Head, event: e.HandoffRequested, seq: int, process: Process) -> Changes:
     return {
         "handoff": event.handoff,
         "blue": head.owning,
@@ -161,32 +166,33 @@ def _requested(head: Head, event: e.HandoffRequested, record: Record) -> Changes
     }
 
 
-def _spawned(head: Head, event: e.GreenSpawned, record: Record) -> Changes:
+def _spawned(head: Head, event: e.GreenSpawned, seq: int, process: Process) -> Changes:
     return {"expected_green": event.green}
 
 
-def _to_green(head: Head, event: e.Event, record: Record) -> Changes:
+def _to_green(head: Head, event: e.Event, seq: int, process: Process) -> Changes:
     return {"owner": "green", "epoch": head.epoch + 1}
 
 
-def _rollback(head: Head, event: e.Event, record: Record) -> Changes:
+def _rollback(head: Head, event: e.Event, seq: int, process: Process) -> Changes:
     return {"flushed": {}, "flushed_seq": 0}
 
 
-def _blue_serving(head: Head, event: e.Event, record: Record) -> Changes:
+def _blue_serving(head: Head, event: e.Event, seq: int, process: Process) -> Changes:
     return {} if head.owner == "blue" else {"owner": "blue", "epoch": head.epoch + 1}
 
 
-def _started(head: Head, event: e.ProcessStarted, record: Record) -> Changes:
-    return {event.side: record.process, **({"epoch": head.epoch + 1} if event.serving else {})}
+def _started(head: Head, event: e.ProcessStarted, seq: int, process: Process) -> Changes:
+    arrived = {"expected_green": None} if head.expected_green == process else {}
+    return {event.side: process, **arrived, **({"epoch": head.epoch + 1} if event.serving else {})}
 
 
-def _exited(head: Head, event: e.Event, record: Record) -> Changes:
-    side = head.side_of(record.process)
+def _exited(head: Head, event: e.Event, seq: int, process: Process) -> Changes:
+    side = head.side_of(process)
     return {side: None} if side else {}
 
 
-def _lost(head: Head, event: e.ProcessLost, record: Record) -> Changes:
+def _lost(head: Head, event: e.ProcessLost, seq: int, process: Process) -> Changes:
     messages, turns = dict(head.messages), dict(head.turns)
     for number, turn in head.turns.items():
         if turn.holder == event.process:
@@ -203,31 +209,31 @@ def _lost(head: Head, event: e.ProcessLost, record: Record) -> Changes:
     }
 
 
-def _connected(head: Head, event: e.AdapterConnected, record: Record) -> Changes:
-    return {"connected": {**head.connected, adapter_key(event.platform, event.account): record.process}}
+def _connected(head: Head, event: e.AdapterConnected, seq: int, process: Process) -> Changes:
+    return {"connected": {**head.connected, adapter_key(event.platform, event.account): process}}
 
 
-def _paused(head: Head, event: e.AdapterPaused, record: Record) -> Changes:
+def _paused(head: Head, event: e.AdapterPaused, seq: int, process: Process) -> Changes:
     key = adapter_key(event.platform, event.account)
-    if head.connected.get(key) != record.process:
+    if head.connected.get(key) != process:
         return {}
     return {"connected": {a: p for a, p in head.connected.items() if a != key}}
 
 
-def _accepted(head: Head, event: e.MessageAccepted, record: Record) -> Changes:
-    return {"messages": {**head.messages, record.seq: Message(event.chat, event.kind)}}
+def _accepted(head: Head, event: e.MessageAccepted, seq: int, process: Process) -> Changes:
+    return {"messages": {**head.messages, seq: Message(event.chat, event.kind)}}
 
 
-def _turn_started(head: Head, event: e.TurnStarted, record: Record) -> Changes:
+def _turn_started(head: Head, event: e.TurnStarted, seq: int, process: Process) -> Changes:
     messages = dict(head.messages)
     for m in event.messages:
         if m in messages:
-            messages[m] = replace(messages[m], turn=record.seq, attempts=messages[m].attempts + 1)
-    turns = {**head.turns, record.seq: Turn(record.process, event.messages, event.session)}
+            messages[m] = replace(messages[m], turn=seq, attempts=messages[m].attempts + 1)
+    turns = {**head.turns, seq: Turn(process, event.messages, event.session)}
     return {"messages": messages, "turns": turns}
 
 
-def _joined(head: Head, event: e.TurnJoined, record: Record) -> Changes:
+def _joined(head: Head, event: e.TurnJoined, seq: int, process: Process) -> Changes:
     turn, message = head.turns.get(event.turn), head.messages.get(event.message)
     if turn is None or message is None:
         return {}
@@ -237,7 +243,7 @@ def _joined(head: Head, event: e.TurnJoined, record: Record) -> Changes:
     }
 
 
-def _intended(head: Head, event: e.ReplyIntended, record: Record) -> Changes:
+def _intended(head: Head, event: e.ReplyIntended, seq: int, process: Process) -> Changes:
     turn = head.turns.get(event.turn)
     if turn is None:
         return {}
@@ -245,14 +251,14 @@ def _intended(head: Head, event: e.ReplyIntended, record: Record) -> Changes:
     return {"turns": {**head.turns, event.turn: turn}}
 
 
-def _sent(head: Head, event: e.ReplySent, record: Record) -> Changes:
+def _sent(head: Head, event: e.ReplySent, seq: int, process: Process) -> Changes:
     turn = head.turns.get(event.turn)
     if turn is None:
         return {}
     return {"turns": {**head.turns, event.turn: replace(turn, sent=turn.sent | {event.part})}}
 
 
-def _finished(head: Head, event: e.TurnFinished, record: Record) -> Changes:
+def _finished(head: Head, event: e.TurnFinished, seq: int, process: Process) -> Changes:
     """The hold ends. What it leaves unsettled is due as if its process had died: a turn that spoke is never started again."""
     turn = head.turns.get(event.turn)
     if turn is None:
@@ -264,25 +270,25 @@ def _finished(head: Head, event: e.TurnFinished, record: Record) -> Changes:
     return {"turns": {n: t for n, t in head.turns.items() if n != event.turn}, "messages": messages}
 
 
-def _settled(head: Head, event: e.MessageSettled, record: Record) -> Changes:
+def _settled(head: Head, event: e.MessageSettled, seq: int, process: Process) -> Changes:
     return {"messages": {s: m for s, m in head.messages.items() if s != event.message}}
 
 
-def _flushed(head: Head, event: e.SessionFlushed, record: Record) -> Changes:
-    if head.owning != record.process:
+def _flushed(head: Head, event: e.SessionFlushed, seq: int, process: Process) -> Changes:
+    if head.owning != process:
         return {}
-    return {"flushed": {**head.flushed, event.part: event.digest}, "flushed_seq": record.seq}
+    return {"flushed": {**head.flushed, event.part: event.digest}, "flushed_seq": seq}
 
 
-def _handed_over(head: Head, event: e.WatcherHandedOver, record: Record) -> Changes:
-    return {"watchers": head.watchers | {record.seq}}
+def _handed_over(head: Head, event: e.WatcherHandedOver, seq: int, process: Process) -> Changes:
+    return {"watchers": head.watchers | {seq}}
 
 
-def _adopted(head: Head, event: e.WatcherAdopted, record: Record) -> Changes:
+def _adopted(head: Head, event: e.WatcherAdopted, seq: int, process: Process) -> Changes:
     return {"watchers": head.watchers - {event.handed_over}}
 
 
-_EFFECTS: dict[type[e.Event], Callable[[Head, Any, Record], Changes]] = {
+_EFFECTS: dict[type[e.Event], Callable[[Head, Any, int, Process], Changes]] = {
     e.HandoffRequested: _requested,
     e.GreenSpawned: _spawned,
     e.HandoffActive: _to_green,

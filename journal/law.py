@@ -34,7 +34,8 @@ def check(head: Head, draft: Draft, writer: Writer) -> None:
     role = role_of(head, writer, event)
     if draft.phase_seq is not None and draft.phase_seq != head.phase_seq:
         raise IllegalTransition(
-            f"{event.TYPE} was decided at seq {draft.phase_seq}, the phase has moved since", hint="refold and decide again"
+            f"{event.TYPE} was decided at seq {draft.phase_seq}, the phase has moved since",
+            hint="refold and decide again",
         )
     if event.TYPE in TRANSITIONS:
         _check_transition(head, event, role)
@@ -148,7 +149,9 @@ def _blue_serving(head: Head, event: e.BlueServing, _writer: Writer) -> None:
 
 def _complete_requested(head: Head, _event: e.Event, _writer: Writer) -> None:
     if head.phase != "baking":
-        raise IllegalTransition(f"there is no bake to end in phase {head.phase}", hint="look at 'handoff-journal status'")
+        raise IllegalTransition(
+            f"there is no bake to end in phase {head.phase}", hint="look at 'handoff-journal status'"
+        )
 
 
 def _resumed(head: Head, event: e.HandoffResumed, _writer: Writer) -> None:

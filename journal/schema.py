@@ -51,6 +51,11 @@ def create(connection: sqlite3.Connection, at_ns: int) -> None:
     )
 
 
+def is_empty(connection: sqlite3.Connection) -> bool:
+    """Whether nothing at all stands in the database yet."""
+    return not connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() and not identify(connection)[0]
+
+
 def identify(connection: sqlite3.Connection) -> tuple[int, int]:
     """(application id, schema version) as the file's header has them."""
     return (

@@ -6,14 +6,16 @@ It inserts at head + 1 without looking; when somebody else was there first it ro
 
 from __future__ import annotations
 
+import atexit
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic_core import to_json
 
@@ -23,13 +25,14 @@ from journal.chain import GENESIS, link
 from journal.errors import DiskTrouble, HandoffError, KeyConflict, NewerJournal, NoJournal, NotAJournal, Refused
 from journal.events import MODELS, Event, HandoffRequested, MessageAccepted, MessageSettled, Process, WatcherAdopted
 from journal.gate import Gate
-from journal.head import Head, advance
+from journal.head import Head, advance, effects
 from journal.law import check, role_of
 from journal.record import Draft, Payload, Receipt, Record, Stamp, Writer
 
 MAX_BODY = 64 * 1024
 PAGE = 500
 _COLUMNS = "seq, handoff, type, v, role, pid, started, boot, epoch, at_ns, mono_ns, key, cause, body, prev, hash"
+_PAGED = f"SELECT {_COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
 _INSERT = f"INSERT INTO events ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 
 
@@ -43,16 +46,17 @@ def create(folder: Path, *, at_ns: int) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         (folder / "bell").mkdir(mode=0o700, exist_ok=True)
-        path, key = folder / "journal.db", folder / "key"
+        key = folder / "key"
         if not key.exists():
             fd = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(fd, "wb") as file:
                 file.write(os.urandom(32))
-        if path.exists():
-            return
-        with Gate(folder / "gate").held(), closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            schema.create(connection, at_ns)
-        path.chmod(0o600)
+        path = folder / "journal.db"
+        path.touch(mode=0o600)
+        with closing(Gate(folder / "gate")) as gate, gate.held(), closing(sqlite3.connect(path)) as connection:
+            connection.isolation_level = None
+            if schema.is_empty(connection):  # also when a creation was cut short
+                schema.create(connection, at_ns)
     except (OSError, sqlite3.Error) as error:
         raise DiskTrouble(
             f"cannot create a journal in {folder}: {error}", hint="check the folder and the disk"
@@ -82,15 +86,17 @@ class Reader:
             self._connection = sqlite3.connect(
                 f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
             )
-            self._connection.execute("PRAGMA busy_timeout = 5000")
-            _identify(self._connection, path)
+            try:
+                self._connection.execute("PRAGMA busy_timeout = 5000")
+                _identify(self._connection, path)
+            except BaseException:
+                self._connection.close()
+                raise
 
     def records(self, *, after: int = 0, limit: int = PAGE) -> list[Record]:
         """At most ``limit`` records with seq > ``after``, in order."""
         with _translated(self.path):
-            rows = self._connection.execute(
-                f"SELECT {_COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
-            ).fetchall()
+            rows = self._connection.execute(_PAGED, (after, limit)).fetchall()
         return [_record(row) for row in rows]
 
     def all(self, *, after: int = 0) -> Iterator[Record]:
@@ -109,7 +115,19 @@ class Reader:
             row = self._connection.execute("SELECT salt, data FROM payloads WHERE seq = ?", (seq,)).fetchone()
         return Payload(*row) if row else None
 
+    def rows(self, table: Literal["events", "payloads"], *, after: int, limit: int = PAGE) -> list[tuple[Any, ...]]:
+        """Rows as they stand, in the order of ``Record``'s or ``Payload``'s fields, whatever somebody made of them."""
+        columns = _COLUMNS if table == "events" else "seq, salt, data"
+        self._connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
+        try:
+            with _translated(self.path):
+                sql = f"SELECT {columns} FROM {table} WHERE seq > ? ORDER BY seq LIMIT ?"
+                return self._connection.execute(sql, (after, limit)).fetchall()
+        finally:
+            self._connection.text_factory = str
+
     def close(self) -> None:
+        """Let go of the file."""
         self._connection.close()
 
 
@@ -135,16 +153,24 @@ class Journal:
         self._bell = Bell(folder / "bell")
         self._lock = threading.RLock()
         self._dirty = False
+        self._file = str(self.path)
+        self._pid = os.getpid()
         with _translated(self.path), self.gate.held():
             self._connection = sqlite3.connect(
                 f"{self.path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
             )
-            _identify(self._connection, self.path)
-            for pragma in ("synchronous = FULL", "wal_autocheckpoint = 0", "secure_delete = ON", "busy_timeout = 5000"):
-                self._connection.execute(f"PRAGMA {pragma}")
-        self._inode = self._identity()
-        self._head = Head(hash=GENESIS)
-        self._catch_up()
+            try:
+                self._connection.execute("PRAGMA wal_autocheckpoint = 0")
+                _identify(self._connection, self.path)
+                for pragma in ("synchronous = FULL", "secure_delete = ON", "busy_timeout = 5000"):
+                    self._connection.execute(f"PRAGMA {pragma}")
+                self._inode = self._identity()
+                self._head = Head(hash=GENESIS)
+                self._catch_up()
+            except BaseException:
+                self._connection.close()
+                raise
+        _OPEN.add(self)
 
     @property
     def head(self) -> Head:
@@ -186,9 +212,10 @@ class Journal:
                         self._connection.execute("ROLLBACK")
                     self._catch_up()
                     raise
-            self._head = head
+            grew, self._head = head.seq > self._head.seq, head
             self._check_identity()
-        self._bell.ring(head.seq, head.hash)
+            if grew:  # under the gate, so that the bell's head never goes back
+                self._bell.ring(head.seq, head.hash)
         return receipts
 
     def _write(self, drafts: Sequence[Draft], writer: Writer) -> tuple[tuple[Receipt, ...], Head]:
@@ -201,10 +228,8 @@ class Journal:
                 continue
             try:
                 check(head, draft, writer)
-            except Refused:
-                if (
-                    self._moved()
-                ):  # decided on an old head: the newer one may admit it, or refuse it for the real reason
+            except Refused:  # decided on an old head? the newer one may admit it, or refuse it for the real reason
+                if self._moved(head):
                     raise _Behind from None
                 raise
             head = self._insert(head, draft, writer, stamp)
@@ -213,41 +238,38 @@ class Journal:
 
     def _insert(self, head: Head, draft: Draft, writer: Writer, stamp: Stamp) -> Head:
         event, process, seq = draft.event, writer.process, head.seq + 1
-        body = to_json(event).decode()
-        if len(body) > MAX_BODY:
-            raise Refused(f"{event.TYPE} has a body of {len(body)} characters", hint=f"at most {MAX_BODY}")
+        raw = to_json(event)
+        if len(raw) > MAX_BODY:
+            raise Refused(f"{event.TYPE} has a body of {len(raw)} bytes", hint=f"at most {MAX_BODY}")
+        body = raw.decode()
         role = role_of(head, writer, event)
         handoff = event.handoff if isinstance(event, HandoffRequested) else head.handoff
-        record = Record(
-            seq, handoff, event.TYPE, event.V, role, process, 0, stamp.at_ns, stamp.mono_ns, draft.key, draft.cause, body,
-            head.hash, b"",
-        )  # fmt: skip
-        after = advance(head, record, event)
+        changes = effects(head, event, seq, process)
+        epoch = changes.get("epoch", head.epoch)
         digest = link(
-            head.hash, seq, handoff, event.TYPE, event.V, role, process, after.epoch, stamp.at_ns, stamp.mono_ns,
+            head.hash, seq, handoff, event.TYPE, event.V, role, process, epoch, stamp.at_ns, stamp.mono_ns,
             draft.key, draft.cause, body,
         )  # fmt: skip
         try:
             self._connection.execute(
                 _INSERT,
                 (
-                    seq, handoff, event.TYPE, event.V, role, process.pid, process.started, process.boot, after.epoch,
+                    seq, handoff, event.TYPE, event.V, role, process.pid, process.started, process.boot, epoch,
                     stamp.at_ns, stamp.mono_ns, draft.key, draft.cause, body, head.hash, digest,
                 ),
             )  # fmt: skip
         except sqlite3.IntegrityError as error:
-            if self._moved():
+            if self._moved(head):
                 raise _Behind from error
             raise
         if draft.payload is not None:
-            row = (seq, draft.payload.salt, draft.payload.data)
-            self._connection.execute("INSERT INTO payloads (seq, salt, data) VALUES (?,?,?)", row)
-        erased = event.message if isinstance(event, MessageSettled) else None
-        erased = event.handed_over if isinstance(event, WatcherAdopted) else erased
+            words = (seq, draft.payload.salt, draft.payload.data)
+            self._connection.execute("INSERT INTO payloads VALUES (?,?,?)", words)
+        erased = _erases(event)
         if erased is not None:
             self._connection.execute("DELETE FROM payloads WHERE seq = ?", (erased,))
             self._dirty = True
-        return replace(after, hash=digest)
+        return replace(head, hash=digest, **changes)
 
     def _known(self, draft: Draft) -> Receipt | None:
         if draft.key is None:
@@ -257,27 +279,23 @@ class Journal:
             return None
         record = _record(row)
         if not _same(record.event, draft.event):
-            raise KeyConflict(
-                f"the key {draft.key} stands at seq {record.seq} with another body", hint="use another key"
-            )
+            what = f"the key {draft.key} stands at seq {record.seq} with another body"
+            raise KeyConflict(what, hint="use another key")
         return Receipt(record.seq, record.hash, known=True)
 
-    def _moved(self) -> bool:
-        return bool(
-            self._connection.execute("SELECT 1 FROM events WHERE seq > ? LIMIT 1", (self._head.seq,)).fetchone()
-        )
+    def _moved(self, head: Head) -> bool:
+        """Whether others have appended; ``head`` is how far this very transaction has come, so that its own rows do not count."""
+        later = self._connection.execute("SELECT 1 FROM events WHERE seq > ? LIMIT 1", (head.seq,))
+        return later.fetchone() is not None
 
     def _catch_up(self) -> Head:
         head = self._head
-        while True:
-            rows = self._connection.execute(
-                f"SELECT {_COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (head.seq, PAGE)
-            ).fetchall()
+        while rows := self._connection.execute(_PAGED, (head.seq, PAGE)).fetchall():
             for row in rows:
                 record = _record(row)
-                head = advance(head, record, record.event)
-            if len(rows) < PAGE:
-                break
+                event = record.event
+                head = advance(head, record, event)
+                self._dirty = self._dirty or _erases(event) is not None  # whoever erased may be gone by now
         self._head = head
         return head
 
@@ -287,28 +305,42 @@ class Journal:
             if not self._dirty:
                 return True
             self._connection.execute("PRAGMA busy_timeout = 0")
-            busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            self._connection.execute("PRAGMA busy_timeout = 5000")
+            try:
+                busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            finally:
+                self._connection.execute("PRAGMA busy_timeout = 5000")
             self._dirty = bool(busy)
             return not busy
 
     def close(self) -> None:
-        """Close under the gate: the last connection to close checkpoints."""
+        """Close under the gate: the last connection to close checkpoints. Also done at the interpreter's exit. Idempotent."""
+        _OPEN.discard(self)
         with self._lock, self.gate.held():
             self._connection.close()
         self._bell.close()
         self.gate.close()
 
     def _identity(self) -> tuple[int, int] | None:
-        try:
-            status = self.path.stat()
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
+        with suppress(OSError):
+            status = os.stat(self._file)  # noqa: PTH116 - at every append, twice
+            return status.st_dev, status.st_ino
+        return None
 
     def _check_identity(self) -> None:
         if self._identity() != self._inode:
             raise NoJournal(f"{self.path} was removed or replaced", hint="put it back and start the gateway again")
+
+
+_OPEN: weakref.WeakSet[Journal] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """SQLite checkpoints when the last connection goes: never let the interpreter's end do that outside of the gate."""
+    for journal in list(_OPEN):
+        if journal._pid == os.getpid():
+            with suppress(HandoffError, sqlite3.Error):
+                journal.close()
 
 
 class _Behind(Exception):
@@ -322,6 +354,13 @@ def _same(stored: Event, offered: Event) -> bool:
     return stored == offered
 
 
+def _erases(event: Event) -> int | None:
+    """The seq whose words go with this event."""
+    if isinstance(event, MessageSettled):
+        return event.message
+    return event.handed_over if isinstance(event, WatcherAdopted) else None
+
+
 def _record(row: tuple[Any, ...]) -> Record:
     seq, handoff, type_, v, role, pid, started, boot, epoch, at_ns, mono_ns, key, cause, body, prev, digest = row
     if (type_, v) not in MODELS:
@@ -330,21 +369,8 @@ def _record(row: tuple[Any, ...]) -> Record:
         )
     process = Process.model_construct(pid=pid, started=started, boot=boot)
     return Record(
-        seq,
-        handoff,
-        type_,
-        v,
-        role,
-        process,
-        epoch,
-        at_ns,
-        mono_ns,
-        key,
-        cause,
-        body,
-        prev,
-        digest,
-    )
+        seq, handoff, type_, v, role, process, epoch, at_ns, mono_ns, key, cause, body, prev, digest
+    )  # fmt: skip
 
 
 def _identify(connection: sqlite3.Connection, path: Path) -> None:
@@ -364,6 +390,8 @@ def _translated(path: Path) -> Iterator[None]:
     except HandoffError:
         raise
     except sqlite3.OperationalError as error:
+        if "no such" in str(error):
+            raise NotAJournal(f"{path}: {error}", hint="restore it from an export") from error
         if "locked" in str(error):
             raise DiskTrouble(f"{path} stays locked", hint="another program writes to it without the gate") from error
         raise DiskTrouble(f"{path}: {error}", hint="check the disk and the folder's mode") from error

@@ -32,7 +32,11 @@ class Doorbell(FileSystemEventHandler):
         self._arm()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        if event.event_type in ("modified", "created", "moved"):
+        """Called by watchdog, on its thread."""
+        if event.event_type == "deleted" and event.src_path == str(self._folder):
+            self._inode = None  # its successor may get the very same number
+            self._rung.set()
+        elif event.event_type in ("modified", "created", "moved"):
             self._rung.set()
 
     def poke(self) -> None:

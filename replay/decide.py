@@ -33,7 +33,8 @@ class View:
 
     ``peer`` is the operating system's word on the process that the record names on the other side; ``stopped_s`` how long it has
     been stopped (SIGSTOP). ``polling`` is whether our gateway was told to connect and not to pause since; ``loaded`` the digests
-    of its last load, and ``loaded_seq`` the flush it read, -1 before the first; ``turns`` its turns in flight. ``fault`` is what our own gateway failed at.
+    of its last load, and ``loaded_seq`` the flush it read, -1 before the first; ``turns`` its turns in flight. ``fault`` is what our
+    own gateway failed at.
     """
 
     me: Side
@@ -132,7 +133,8 @@ def decide(state: State, view: View) -> Action | None:
     if head.owner != view.me:
         return LetGo(active=False) if view.polling else None  # it lost the adapters while it was away
     others = any(p != head.owning for p in head.connected.values())
-    return Connect() if not view.polling and not others and head.phase != "rolling_back" else None
+    reversing = head.phase == "rolling_back" and head.blue is not None  # with blue gone, green goes on serving
+    return Connect() if not view.polling and not others and not reversing else None
 
 
 def _blue(state: State, view: View) -> Action | None:
@@ -223,8 +225,8 @@ def _green(state: State, view: View) -> Action | None:
 
 def _roll_back(state: State, reason: str, detail: str = "") -> Say:
     evidence = []
-    if reason == "green_lost" and state.losses:
-        evidence = [state.losses[-1].moment.seq]
+    if reason == "green_lost":  # blue may have been lost since, and be another process by now
+        evidence = [loss.moment.seq for loss in state.losses if loss.side == "green"][-1:]
     elif reason == "green_silent" and "green" in state.seen:
         evidence = [state.seen["green"].seq]
     elif reason == "divergence" and state.divergence:
@@ -281,12 +283,19 @@ def fresh_sample(state: State, now: Stamp, boot: str) -> int | None:
 
 
 def unresponsive(state: State, side: Side, view: View) -> bool:
-    """Stopped for longer than ``frozen_s``, or no sign of life for longer than ``silent_s`` while it should sample."""
+    """Stopped for longer than ``frozen_s``, or silent."""
     if view.peer == "stopped" and view.stopped_s >= state.limits.frozen_s:
         return True
+    return silent(state, side, view.now, view.boot)
+
+
+def silent(state: State, side: Side, now: Stamp, boot: str) -> bool:
+    """Whether a side has given no sign of life for longer than ``silent_s``; for longer than ``init_s`` while it boots, which
+    is until its first sample."""
     seen, entered = state.seen.get(side), state.entered
     since = max((m for m in (seen, entered) if m), key=lambda m: m.seq, default=None)
-    return since is not None and since.elapsed_s(view.now.at_ns, view.now.mono_ns, view.boot) > state.limits.silent_s
+    limit = state.limits.silent_s if state.samples.get(side) else max(state.limits.silent_s, state.limits.init_s)
+    return since is not None and since.elapsed_s(now.at_ns, now.mono_ns, boot) > limit
 
 
 def _turns_of(state: State, side: Side) -> int:

@@ -1,0 +1,46 @@
+# Everything lives in .venv, which is made when it is missing. Needed beforehand: Python 3.11 or later, pip, make.
+#
+#   make demo     a handoff under traffic, on this machine alone     (ARGS='--kill green@baking' hands options on)
+#   make test     the tests                                          (ARGS='-k status' hands options on)
+#   make check    format, lint, types, tests: what must pass before a change is handed in
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+# pip of the outer Python works on the inner one, so a Python without ensurepip will do
+INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip
+
+.PHONY: demo test check venv format clean
+
+demo: $(VENV)/demo
+	$(BIN)/handoff-journal demo $(ARGS)
+
+test: $(VENV)/dev
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest $(ARGS)
+
+venv: $(VENV)/dev
+
+format: $(VENV)/dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+
+$(BIN)/python:
+	$(PYTHON) -m venv --without-pip $(VENV)
+
+$(VENV)/demo: pyproject.toml | $(BIN)/python
+	$(INSTALL) --editable '.[reference]'
+	touch $@
+
+$(VENV)/dev: pyproject.toml | $(BIN)/python
+	$(INSTALL) --editable '.[reference,dev]'
+	touch $@ $(VENV)/demo

@@ -1,0 +1,39 @@
+"""``audit``: what happened in a handoff, what it cost, and on which evidence."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import click
+
+from gateway_hooks.commands.shared import Place, pass_place
+from gateway_hooks.commands.verify import kept_head
+from journal.errors import Tampered
+from journal.verify import verify
+from replay.audit import audit
+from replay.check import check
+from replay.data import of_audit, of_check
+from replay.prose import audit_text
+
+
+@click.command("audit")
+@click.argument("handoff", required=False)
+@pass_place
+def command(place: Place, handoff: str | None) -> int:
+    """Say what happened in a handoff, the last one unless one is named.
+
+    Exit code 1 when it was rolled back or failed, when a message suffered, or when the record differs from what had to be decided;
+    5 when the record was tampered with.
+    """
+    head = kept_head(place)
+    with closing(place.reader()) as reader:
+        chain = verify(reader, head=head)
+        if chain.bad is not None:
+            raise Tampered(chain.finding, seq=chain.bad, hint="trust nothing after it; compare with an export")
+        found = audit(reader.all, handoff)
+        checked = check(reader.all()).within(found.handoff.first, found.handoff.last)
+    if place.as_json:
+        place.emit({**of_audit(found), "check": of_check(checked), "chain": chain.finding})
+    else:
+        click.echo(audit_text(found, checked, chain.finding))
+    return 0 if found.good and checked.first is None else 1

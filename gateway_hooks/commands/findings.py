@@ -1,0 +1,255 @@
+"""What ``doctor`` and ``promote --dry-run`` look at. Nothing here changes anything."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import stat
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway_hooks import runtimes
+from gateway_hooks.commands.shared import Place
+from gateway_hooks.gateway import Finding
+from gateway_hooks.process import System, output_of
+from journal.bell import read_head
+from journal.errors import Busy, HandoffError
+from journal.gate import Gate
+from journal.store import Reader
+from replay.fold import State, apply
+
+LEAST_FREE_MB = 64
+LITTLE_FREE_MB = 512
+ANSWERS_WITHIN_S = 20.0
+SILENT_AFTER_S = 200.0
+"""An idle gateway samples its own loop each minute; three missed ones are no accident."""
+
+
+def report(place: Place, found: Iterable[Finding]) -> int:
+    """Print the findings and return the exit code: 1 when one is an error."""
+    findings = tuple(found)
+    bad = any(f.severity == "error" for f in findings)
+    if place.as_json:
+        answer: dict[str, Any] = {
+            "good": not bad,
+            "findings": [{"code": f.code, "severity": f.severity, "text": f.text} for f in findings],
+        }
+        place.emit(answer)
+    else:
+        for f in findings:
+            click.echo(f"{f.severity:<8} {f.code:<20} {f.text}")
+    return 1 if bad else 0
+
+
+def doctor(place: Place) -> list[Finding]:
+    """Everything about a home: journal, key, modes, gate, gateway, plugin, adapters."""
+    state, found = journal_findings(place)
+    found += [*folder_findings(place.folder), *gate_findings(place.folder), *disk_findings(place.folder)]
+    if state is not None:
+        found += gateway_findings(state, System())
+    return [*found, *plugin_findings(place.home, state), *way_findings(place.home, state)]
+
+
+def preflight(place: Place, runtime: str) -> list[Finding]:
+    """Whether a promote would work now.
+
+    Raises:
+        NoJournal: There is no journal to look into.
+    """
+    place.reader().close()
+    state, found = journal_findings(place)
+    if state is not None:
+        found += [*handoff_findings(state), *gateway_findings(state, System(), needed=True)]
+    found += [*gate_findings(place.folder), *disk_findings(place.folder), runtime_finding(place.folder, runtime)]
+    kind = state.started[state.head.owner].gateway if state and state.head.owner in state.started else ""
+    return found if kind == "reference" else [*found, *plugin_findings(place.home, state)]
+
+
+# ------------------------------------------------------------------------------------------- the record
+
+
+def journal_findings(place: Place) -> tuple[State | None, list[Finding]]:
+    """The folded state when the journal can be read, and what is to be said of it; its bell must not know of more."""
+    try:
+        with closing(place.reader()) as reader:
+            state, digest = _read(reader)
+    except HandoffError as error:
+        return None, [Finding("journal", "error", error.line())]
+    found = [Finding("journal", "ok", f"{place.journal_path}: {state.head.seq} events")]
+    head = read_head(place.folder / "bell")
+    if head is not None and (head[0] > state.head.seq or (head[0] == state.head.seq and head[1] != digest)):
+        text = f"the bell knows seq {head[0]}, the journal ends at {state.head.seq} or otherwise: run 'handoff-journal verify'"
+        found.append(Finding("journal.tail", "error", text))
+    return state, found
+
+
+def _read(reader: Reader) -> tuple[State, bytes]:
+    state, digest = State(), b""
+    for record in reader.all():
+        state, digest = apply(state, record), record.hash
+    return state, digest
+
+
+def folder_findings(folder: Path) -> list[Finding]:
+    """The key, and who may read what."""
+    found = []
+    key = folder / "key"
+    if not key.is_file() or key.stat().st_size != 32:
+        found.append(Finding("key", "error", f"{key} is missing or damaged: restore it; without it pseudonyms differ"))
+    else:
+        found.append(Finding("key", "ok", f"{key} is there"))
+    for path, wanted in ((folder, 0o700), (key, 0o600), (folder / "journal.db", 0o600)):
+        if path.exists() and (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
+            text = f"{path} has mode {mode:04o}, others can get at it: chmod {wanted:o} {path}"
+            found.append(Finding("modes", "error", text))
+    if not any(f.code == "modes" for f in found) and folder.is_dir():
+        found.append(Finding("modes", "ok", "nobody else can read the journal or its key"))
+    return found
+
+
+def gate_findings(folder: Path) -> list[Finding]:
+    """Whether the gate opens within a second."""
+    if not (folder / "gate").exists():
+        return []
+    try:
+        with closing(Gate(folder / "gate", deadline_s=1.0)) as gate, gate.held():
+            pass
+    except Busy as error:
+        return [Finding("gate", "error", error.line())]
+    except HandoffError as error:
+        return [Finding("gate", "error", error.line())]
+    return [Finding("gate", "ok", "the journal can be written to")]
+
+
+def disk_findings(folder: Path) -> list[Finding]:
+    """Room for the journal."""
+    if not folder.is_dir():
+        return []
+    free_mb = shutil.disk_usage(folder).free // 2**20
+    if free_mb < LEAST_FREE_MB:
+        return [Finding("disk", "error", f"{free_mb} MB free at {folder}: make room for {LEAST_FREE_MB} MB at least")]
+    if free_mb < LITTLE_FREE_MB:
+        return [Finding("disk", "warning", f"only {free_mb} MB free at {folder}")]
+    return [Finding("disk", "ok", f"{free_mb} MB free")]
+
+
+# ------------------------------------------------------------------------------------------- the gateway
+
+
+def gateway_findings(state: State, system: System, *, needed: bool = False) -> list[Finding]:
+    """Whether the owner of the adapters lives and shows it. Without ``needed`` a home where nobody serves is a warning only."""
+    owner = state.head.owning
+    how = system.probe(owner) if owner is not None else "dead"
+    if owner is None or how == "dead":
+        text = "no gateway runs in this home: start it with the plugin enabled"
+        return [Finding("gateway", "error" if needed or owner is not None else "warning", text)]
+    if how == "stopped":
+        return [Finding("gateway", "error", f"process {owner.pid} is stopped: kill -CONT {owner.pid}")]
+    started, seen, now = state.started.get(state.head.owner), state.seen.get(state.head.owner), system.now()
+    quiet_s = seen.elapsed_s(now.at_ns, now.mono_ns, owner.boot) if seen else 0.0
+    if quiet_s > SILENT_AFTER_S:
+        text = f"process {owner.pid} has shown no sign of life for {quiet_s:.0f} s: look at its log, or start it again"
+        return [Finding("gateway.silent", "error", text)]
+    what = f"{started.gateway} {started.version}, runtime {started.runtime}" if started else "of unknown kind"
+    return [Finding("gateway", "ok", f"process {owner.pid} serves ({what})")]
+
+
+def handoff_findings(state: State) -> list[Finding]:
+    """Whether the last handoff stands in the way."""
+    head = state.head
+    if head.open:
+        text = f"{head.handoff} is open, in phase {head.phase}: end it with 'rollback' or 'complete'"
+        return [Finding("handoff.open", "error", text)]
+    left = head.process("green" if head.owner == "blue" else "blue")
+    if left is not None and System().probe(left) != "dead":
+        text = f"process {left.pid} of the last handoff is still finishing its turns: wait until it has exited"
+        return [Finding("handoff.left", "error", text)]
+    return [Finding("handoff", "ok", "none is open")]
+
+
+def runtime_finding(folder: Path, name: str) -> Finding:
+    """Whether the runtime exists, its interpreter runs, and handoff-journal is installed for it."""
+    try:
+        runtime = runtimes.find(folder, name)
+        if runtime.python is None:
+            return Finding("runtime", "ok", f"{name}: the running gateway's own interpreter")
+        version = output_of([runtime.python, "-c", _ASK], timeout_s=ANSWERS_WITHIN_S)
+    except HandoffError as error:
+        return Finding("runtime", "error", f"{name}: {error.line()}")
+    return Finding("runtime", "ok", f"{name}: {runtime.python}, {version}")
+
+
+_ASK = (
+    "import sys, importlib.metadata as m, gateway_hooks.seat; "
+    "print('Python ' + sys.version.split()[0] + ', handoff-journal ' + m.version('handoff-journal'))"
+)
+
+
+# ------------------------------------------------------------------------------------------- Hermes
+
+
+def plugin_findings(home: Path, state: State | None) -> list[Finding]:
+    """The seams of the Hermes beside this command, and whether the home enables the plugin."""
+    reference = state is not None and any(s.gateway == "reference" for s in state.started.values())
+    if not (home / "config.yaml").is_file():
+        text = f"{home} has no config.yaml: no Hermes home"
+        return [Finding("plugin", "ok" if reference else "warning", text)]
+    found = [enabled_finding(home)]
+    try:
+        importlib.metadata.version("hermes-agent")
+    except importlib.metadata.PackageNotFoundError:
+        text = "hermes-agent is not installed beside this command: run 'doctor' in the gateway's own environment"
+        return [*found, Finding("hermes.missing", "warning", text)]
+    from gateway_hooks.hermes import seams
+
+    return [*found, *seams.findings()]
+
+
+def enabled_finding(home: Path) -> Finding:
+    """Whether config.yaml enables the plugin."""
+    from gateway_hooks.hermes import install
+
+    path = home / "config.yaml"
+    try:
+        if install.enabled(path.read_text(encoding="utf-8")):
+            return Finding("plugin", "ok", f"enabled in {path}")
+    except HandoffError as error:
+        return Finding("plugin", "error", f"{path}: {error.line()}")
+    except (OSError, UnicodeDecodeError) as error:
+        return Finding("plugin", "error", f"{path} cannot be read: {error}")
+    return Finding("plugin", "error", f"not enabled in {path}: run 'handoff-journal install'")
+
+
+def way_findings(home: Path, state: State | None) -> list[Finding]:
+    """How each adapter changes hands: ``warm`` within milliseconds, ``general`` by a disconnect and a reconnect."""
+    names = {adapter.split(":", 1)[0] for adapter in state.head.connected} if state else set()
+    return [
+        Finding("adapter", "ok", f"{name}: warm, polls again within milliseconds")
+        if name == "telegram"
+        else Finding(
+            "adapter", "warning", f"{name}: general, disconnects and reconnects; its messages are not in the journal"
+        )
+        for name in sorted(names | configured(home))
+    ]
+
+
+def configured(home: Path) -> set[str]:
+    """The platforms that config.yaml enables; none when it cannot be read."""
+    path = home / "config.yaml"
+    if not path.is_file():
+        return set()
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        read = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, YAMLError):
+        return set()
+    platforms = read.get("platforms") if isinstance(read, dict) else None
+    if not isinstance(platforms, dict):
+        return set()
+    return {str(name) for name, of in platforms.items() if isinstance(of, dict) and of.get("enabled")}

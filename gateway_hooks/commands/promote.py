@@ -1,0 +1,69 @@
+"""``promote``: hand the gateway over to a new one, and show how it goes."""
+
+from __future__ import annotations
+
+import click
+
+from gateway_hooks.commands.durations import duration
+from gateway_hooks.commands.following import INTERRUPTED, goes_on, progress_for, report, wait_until
+from gateway_hooks.commands.shared import Place, pass_place
+from gateway_hooks.commands.status import span
+from gateway_hooks.orders import Operator
+from gateway_hooks.runtimes import SAME
+from journal.events import Limits
+
+
+@click.command("promote")
+@click.option("--runtime", default=SAME, show_default=True, help="A name from HOME/handoff/runtimes.toml.")
+@click.option(
+    "--bake",
+    callback=duration,
+    metavar="DURATION",
+    default="24h",
+    show_default=True,
+    help="How long the old side stands by.",
+)
+@click.option("--dry-run", is_flag=True, help="Look whether it would work; change nothing.")
+@click.option(
+    "--wait/--no-wait", default=True, show_default=True, help="Stay through the bake, or return when it begins."
+)
+@pass_place
+def command(place: Place, runtime: str, bake: float, dry_run: bool, wait: bool) -> int:
+    """Start a new gateway beside the running one and hand over to it."""
+    place.require_live()
+    if dry_run:
+        from gateway_hooks.commands import findings
+
+        return findings.report(place, findings.preflight(place, runtime))
+    from gateway_hooks import runtimes
+
+    operator = Operator(place.folder)
+    handoff = ""
+    try:
+        runtimes.find(place.folder, runtime)
+        handoff = operator.promote(runtime, bake, Limits())
+        return _watch(place, operator, handoff, bake, wait)
+    except KeyboardInterrupt:
+        click.echo(f"\n{goes_on(handoff)}" if handoff else "\nnothing was asked for", err=True)
+        return INTERRUPTED
+    finally:
+        operator.close()
+
+
+def _watch(place: Place, operator: Operator, handoff: str, bake: float, wait: bool) -> int:
+    if not place.as_json:
+        click.echo(f"{handoff}: Ctrl-C leaves it running")
+    progress = progress_for(place)
+    try:
+        state = wait_until(operator, handoff, progress, lambda s: s.head.phase == "baking")
+        after = state.head.seq
+        if state.head.phase == "baking" and wait:
+            state = wait_until(operator, handoff, progress, lambda _: False, after=after)
+    finally:
+        progress.close()
+    report(place, state)
+    if state.head.phase == "baking" and not place.as_json:
+        click.echo(
+            f"  green serves, blue stands by for {span(bake)}; 'handoff-journal complete' ends that, 'rollback' undoes it"
+        )
+    return 0 if state.head.phase in ("complete", "baking") else 1

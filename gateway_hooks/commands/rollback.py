@@ -1,0 +1,48 @@
+"""``rollback``: the old side serves again."""
+
+from __future__ import annotations
+
+import click
+
+from gateway_hooks.commands.following import INTERRUPTED, goes_on, progress_for, report, wait_until
+from gateway_hooks.commands.shared import Place, pass_place
+from gateway_hooks.orders import Operator
+
+WITHIN_S = 90.0
+
+
+@click.command("rollback")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Stay until the old side serves.")
+@pass_place
+def command(place: Place, wait: bool) -> int:
+    """Undo the open handoff: the old side serves again."""
+    return order(place, "rollback", wait, frozenset({"rolled_back", "failed"}))
+
+
+def order(place: Place, what: str, wait: bool, good: frozenset[str]) -> int:
+    """Give the order, wait for the outcome, and return 0 when it is one of ``good``."""
+    place.require_live()
+    operator = Operator(place.folder)
+    handoff = ""
+    try:
+        before = operator.journal.catch_up().seq
+        handoff = operator.rollback() if what == "rollback" else operator.complete()
+        progress = progress_for(place)
+        try:
+            state = wait_until(
+                operator,
+                handoff,
+                progress,
+                lambda s: not wait and s.head.seq > before,
+                after=before,
+                timeout_s=WITHIN_S,
+            )
+        finally:
+            progress.close()
+        report(place, state)
+        return 0 if not wait or state.head.phase in good else 1
+    except KeyboardInterrupt:
+        click.echo(f"\n{goes_on(handoff)}" if handoff else "\nnothing was ordered", err=True)
+        return INTERRUPTED
+    finally:
+        operator.close()

@@ -1,0 +1,41 @@
+"""``uninstall``: the plugin disabled; the journal stays."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import click
+
+from gateway_hooks.commands.install import require_config, switch
+from gateway_hooks.commands.shared import Place, pass_place
+from journal.errors import IllegalTransition
+from replay.fold import fold
+
+
+@click.command("uninstall")
+@pass_place
+def command(place: Place) -> None:
+    """Disable the plugin in this home's config.yaml; the journal is kept."""
+    config = require_config(place)
+    kept = place.journal_path if place.journal_path.is_file() else None
+    if kept:
+        with closing(place.reader()) as reader:
+            head = fold(reader.all()).head
+        if head.open:
+            raise IllegalTransition(
+                f"{head.handoff} is open, in phase {head.phase}", hint="end it first: 'complete' or 'rollback'"
+            )
+    backup = switch(place.home, on=False)
+    if place.as_json:
+        place.emit(
+            {
+                "config": str(config),
+                "config_changed": backup is not None,
+                "backup": str(backup) if backup else None,
+                "journal": str(kept) if kept else None,
+            }
+        )
+        return
+    click.echo(f"plugin    disabled in {config}" + (f", before that {backup}" if backup else " already"))
+    click.echo(f"journal   kept: {kept}" if kept else "journal   there is none")
+    click.echo("next      start the gateway again, once, so that it runs without the plugin")

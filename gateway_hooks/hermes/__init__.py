@@ -1,0 +1,1 @@
+"""A real Hermes gateway behind the port: the only package that touches Hermes' internals."""

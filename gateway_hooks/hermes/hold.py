@@ -1,0 +1,87 @@
+"""What this process holds at the moment: the adapters or nothing. One per process, read from the loop and from threads."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from gateway_hooks.gateway import GatewayFault, Ledger
+
+log = logging.getLogger("handoff_journal.hermes")
+T = TypeVar("T")
+
+
+class Hold:
+    """Whether we may poll, start turns and write as the gateway.
+
+    ``held`` is False in a green that waits warm and in a blue that has let go. ``stopping`` is True from the moment at which
+    a process that holds the adapters was told to stop. ``covered`` names the platforms whose messages the journal knows.
+    """
+
+    def __init__(self, *, held: bool, green: bool) -> None:
+        self.held = held
+        self.green = green
+        self.stopping = False
+        self.covered: set[str] = set()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._ledger: Ledger | None = None
+        self._taken = asyncio.Event()
+        self._let_go = asyncio.Event()
+        self._writer = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="handoff-ledger")
+        self.set(held)
+
+    def set(self, held: bool) -> None:
+        """Change what we hold. On the loop's thread, or before the loop runs."""
+        self.held = held
+        for event, value in ((self._taken, held), (self._let_go, not held)):
+            event.set() if value else event.clear()
+
+    @property
+    def starting(self) -> bool:
+        """Whether a message may be started here now."""
+        return self.held and not self.stopping
+
+    @property
+    def taken(self) -> asyncio.Event:
+        return self._taken
+
+    @property
+    def let_go(self) -> asyncio.Event:
+        return self._let_go
+
+    @property
+    def ledger(self) -> Ledger:
+        if self._ledger is None:
+            raise GatewayFault("there is no ledger yet", hint="wait until the gateway's loop runs")
+        return self._ledger
+
+    @ledger.setter
+    def ledger(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def write(self, call: Callable[..., T], *arguments: Any) -> T:
+        """Make one blocking call of the ledger off the loop; calls keep the order in which they were made."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, lambda: call(*arguments))
+
+    def while_held(self, watcher: Callable[..., Any]) -> Callable[..., Any]:
+        """Let one of the gateway's endless watchers run only while the adapters are ours; it starts afresh each time."""
+
+        async def guarded(*arguments: Any, **options: Any) -> Any:
+            while True:
+                await self.taken.wait()
+                work = asyncio.ensure_future(watcher(*arguments, **options))
+                gone = asyncio.ensure_future(self.let_go.wait())
+                try:
+                    await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+                    if work.done():
+                        return work.result()
+                finally:
+                    gone.cancel()
+                    if not work.done():
+                        work.cancel()
+                        await asyncio.gather(work, return_exceptions=True)
+
+        return guarded

@@ -1,0 +1,127 @@
+"""Where each accepted message stands between the poll that fetched it and the turn that answers it.
+
+Hermes knows an update by its id and forgets all but the first when it merges several into one event. This map does not.
+It is pure bookkeeping, used on the gateway's loop only: nothing here waits, locks or knows Hermes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gateway_hooks.gateway import Ticket
+
+LOOKS = 5
+Place = Literal["fetched", "seen", "carried", "started"]
+
+
+@dataclass(slots=True)
+class Item:
+    """One event on its way. ``messages`` are the seqs that it speaks for: one, or several once texts were merged.
+
+    ``fetched``: journaled, not yet handed to the handlers. ``seen``: a handler has it. ``carried``: it waits in one of the
+    gateway's own queues. ``started``: a turn was opened for it, and whoever opened it settles it.
+    """
+
+    ticket: Ticket
+    at_s: float
+    place: Place = "fetched"
+    messages: list[int] = field(default_factory=list)
+    missed: int = 0
+
+
+class Inbox:
+    """The accepted and not yet settled messages of one account, by update id."""
+
+    def __init__(self) -> None:
+        self._items: dict[str, Item] = {}
+
+    def __len__(self) -> int:
+        return sum(item.place != "started" for item in self._items.values())
+
+    def __contains__(self, update_id: str) -> bool:
+        return update_id in self._items
+
+    def accept(self, tickets: Iterable[Ticket], *, now_s: float) -> None:
+        """Remember what was journaled and may be dispatched. What is on its way already stays: a batch may be fetched twice."""
+        for ticket in tickets:
+            if ticket.dispatch and ticket.update.update_id not in self._items:
+                self._items[ticket.update.update_id] = Item(ticket, now_s, messages=[ticket.message])
+
+    def due(self, ticket: Ticket, *, now_s: float) -> bool:
+        """Note that a message has come back to be dispatched; False when it is on its way here already."""
+        if ticket.update.update_id in self._items:
+            return False
+        self._items[ticket.update.update_id] = Item(ticket, now_s, messages=[ticket.message])
+        return True
+
+    def see(self, update_id: str) -> Ticket | None:
+        """A handler is about to get this update. None when it may not: it is not due, or it was let through before."""
+        item = self._items.get(update_id)
+        if item is None or item.place != "fetched":
+            return None
+        item.place = "seen"
+        return item.ticket
+
+    def carry(self, update_id: str) -> None:
+        """The event made from this update waits in a queue of the gateway."""
+        item = self._items.get(update_id)
+        if item is not None and item.place != "started":
+            item.place = "carried"
+
+    def merge(self, into: str, update_id: str) -> bool:
+        """An event was folded into another, which speaks for both from now on."""
+        target, item = self._items.get(into), self._items.get(update_id)
+        if target is None or item is None or target is item:
+            return False
+        target.messages.extend(message for message in item.messages if message not in target.messages)
+        del self._items[update_id]
+        return True
+
+    def place(self, update_id: str) -> Place | None:
+        """Where an event stands; None when it is not here (settled, merged, or never accepted)."""
+        item = self._items.get(update_id)
+        return None if item is None else item.place
+
+    def messages(self, update_id: str) -> tuple[int, ...]:
+        """What an event speaks for; empty when nothing of it was accepted."""
+        item = self._items.get(update_id)
+        return () if item is None else tuple(item.messages)
+
+    def start(self, update_id: str) -> None:
+        """A turn is being opened for the event."""
+        self._items[update_id].place = "started"
+
+    def drop(self, update_id: str) -> tuple[int, ...]:
+        """Forget an event: it is settled, or the journal says it is somebody else's. Returns what it spoke for."""
+        item = self._items.pop(update_id, None)
+        return () if item is None else tuple(item.messages)
+
+    def throw_away(self) -> int:
+        """Forget all that was not started: the journal has it. Returns how many events went."""
+        gone = [update_id for update_id, item in self._items.items() if item.place != "started"]
+        for update_id in gone:
+            del self._items[update_id]
+        return len(gone)
+
+    def unseen(self, *, older_than_s: float, now_s: float) -> tuple[Ticket, ...]:
+        """Due messages that no handler has seen: a poll handed them over and its result was thrown away."""
+        return tuple(
+            item.ticket
+            for item in self._items.values()
+            if item.place == "fetched" and now_s - item.at_s >= older_than_s
+        )
+
+    def strays(self, found: Collection[str]) -> tuple[str, ...]:
+        """Events that should wait in a queue and were in none, several looks in a row: the gateway dropped them.
+
+        Args:
+            found: The update ids that stand in the gateway's queues now.
+        """
+        gone = []
+        for update_id, item in self._items.items():
+            item.missed = item.missed + 1 if item.place == "carried" and update_id not in found else 0
+            if item.missed >= LOOKS:
+                gone.append(update_id)
+        return tuple(gone)

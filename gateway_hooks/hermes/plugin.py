@@ -1,0 +1,75 @@
+"""The way in: Hermes calls ``register`` in every process that enables the plugin, before it builds its gateway."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from gateway_hooks.gateway import Gateway, Ledger
+from gateway_hooks.hermes import seams
+from gateway_hooks.hermes.command import ROLE
+from gateway_hooks.hermes.gateway import HermesGateway
+from gateway_hooks.hermes.hold import log
+from gateway_hooks.hermes.internals import module
+
+
+class Seat(Protocol):
+    """Our place in this process, as the manager sees it."""
+
+    role: Literal["blue", "green"]
+    serving: bool
+    ledger: Ledger
+
+    def running(self) -> None: ...
+
+    def ended(self) -> None: ...
+
+
+_entered: list[HermesGateway] = []
+Take = Callable[[Path, Gateway, Mapping[str, str]], Seat]
+
+
+def register(_context: Any) -> None:
+    """Hermes' entry point. Never raises: a gateway without handoffs is better than none."""
+    try:
+        enter(_take)
+    except Exception as error:
+        log.exception("handoff-journal stays out of this gateway: %s", error)
+
+
+def enter(take: Take) -> HermesGateway | None:
+    """Put our hands into this process, if it is a gateway of a home with a journal and a Hermes that we know."""
+    green = os.environ.pop(ROLE, "") == "green"  # taken out: what a turn starts is no green
+    status = module("gateway.status")
+    if _entered or not status.looks_like_gateway_runtime_command_line(" ".join(sys.argv)):
+        return None
+    home = Path(module("hermes_constants").get_hermes_home())
+    if not (home / "handoff" / "journal.db").is_file():
+        return None
+    errors = [finding for finding in seams.findings() if finding.severity == "error"]
+    if errors:
+        log.error("handoff-journal stays out of this gateway: %s", "; ".join(each.text for each in errors))
+        return None
+    env = {**os.environ, ROLE: "green"} if green else dict(os.environ)
+    gateway = HermesGateway(home, green=green, serving=not green, on_armed=lambda: seat.running())
+    seat = take(home, gateway, env)
+    gateway.ledger = seat.ledger
+    gateway.hold.set(seat.serving)
+    gateway.on_ended = seat.ended  # type: ignore[method-assign]
+    _entered.append(gateway)
+    return gateway
+
+
+def _take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
+    rooms = importlib.import_module("gateway_hooks.seat")
+    try:
+        seat: Seat = rooms.take(home, gateway, env)
+    except rooms.StandAside as error:
+        log.error("%s", error.line())
+        print(error.line(), file=sys.stderr)
+        raise SystemExit(error.exit_code) from error
+    return seat

@@ -1,0 +1,141 @@
+"""Background processes that a turn started and whose end somebody waits for.
+
+The process is a child of the gateway that started it, and its output runs into a pipe of that gateway. The successor knows
+it by pid: it can tell that it ended, not what it wrote. When the old gateway exits, a ``cat`` takes over its end of the
+pipe, so that the process does not die of writing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from gateway_hooks.gateway import Watcher
+from gateway_hooks.hermes.hold import Hold, log
+from gateway_hooks.hermes.internals import module, wrap
+
+_RECORD = (
+    *("command", "pid", "pid_scope", "host_start_time", "cwd", "started_at", "task_id", "session_key"),
+    *("watcher_platform", "watcher_chat_id", "watcher_user_id", "watcher_user_name", "watcher_thread_id"),
+    *("watcher_message_id", "watcher_interval", "notify_on_complete", "watch_patterns"),
+)
+
+
+class Watchers:
+    """The watchers of one runner."""
+
+    def __init__(self, runner: Any, hold: Hold) -> None:
+        self._runner = runner
+        self._hold = hold
+        self._running: dict[str, tuple[dict[str, Any], asyncio.Task[Any] | None]] = {}
+        self._parked: dict[str, dict[str, Any]] = {}
+        wrap(runner, "_run_process_watcher", self._watching)
+        wrap(_registry(), "_write_checkpoint", self._only_held)
+
+    def pending(self) -> tuple[Watcher, ...]:
+        """The processes that run, with what watches each: a successor should know them all."""
+        registry = _registry()
+        watched = {name: watcher for name, (watcher, _) in self._running.items()} | self._parked
+        watched |= {str(watcher["session_id"]): watcher for watcher in list(registry.pending_watchers)}
+        found = []
+        for name, process in list(registry._running.items()):
+            if process.exited:
+                continue
+            record = {key: getattr(process, key) for key in _RECORD if hasattr(process, key)}
+            payload = {"watcher": watched.get(name), "process": record}
+            found.append(Watcher(name, json.dumps(payload, default=str).encode()))
+        return tuple(found)
+
+    def park(self) -> None:
+        """Stop watching, on the loop; the other side does it now."""
+        for name, (watcher, task) in list(self._running.items()):
+            self._parked[name] = watcher
+            if task is not None:
+                task.cancel()
+        self._running.clear()
+
+    def resume(self) -> None:
+        """Watch again what was parked, on the loop."""
+        parked, self._parked = self._parked, {}
+        for watcher in parked.values():
+            self._start(watcher)
+
+    def adopt(self, watchers: Sequence[Watcher]) -> None:
+        """Watch what the other side started, on the loop. Idempotent."""
+        registry = _registry()
+        for given in watchers:
+            if given.name in self._running:
+                continue
+            payload = json.loads(given.payload)
+            if registry.get(given.name) is None:
+                self._enter(registry, given.name, payload["process"])
+            if payload["watcher"] is not None:
+                self._start(payload["watcher"])
+
+    def leave(self) -> int:
+        """Let the processes outlive us: somebody has to read what they write. Returns how many there are."""
+        registry, left = _registry(), 0
+        for process in list(registry._running.values()):
+            pipe = getattr(getattr(process, "process", None), "stdout", None)
+            if process.exited or getattr(process, "detached", False) or pipe is None:
+                continue
+            try:
+                subprocess.Popen(
+                    ["cat"],
+                    stdin=pipe.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+                left += 1
+            except (OSError, ValueError) as error:
+                log.warning("nobody will read what a background process writes: %s", error)
+        return left
+
+    def _enter(self, registry: Any, name: str, record: dict[str, Any]) -> None:
+        pid, started = record.get("pid"), record.get("host_start_time")
+        if record.get("pid_scope", "host") != "host" or not pid or not registry._host_pid_is_ours(pid, started):
+            log.warning("a background process cannot be adopted: it ended, or it runs in a sandbox of the other side")
+            return
+        make = module("tools.process_registry").ProcessSession
+        with registry._lock:
+            registry._running[name] = make(id=name, detached=True, **record)
+        registry._write_checkpoint()
+
+    def _start(self, watcher: dict[str, Any]) -> None:
+        task = asyncio.ensure_future(self._runner._run_process_watcher(watcher))
+        tasks = getattr(self._runner, "_background_tasks", None)
+        if tasks is not None:
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    def _only_held(self, original: Callable[[], None]) -> Callable[[], None]:
+        """The file of running processes is the owner's."""
+
+        def write() -> None:
+            if self._hold.held:
+                original()
+
+        return write
+
+    def _watching(self, original: Callable[[dict[str, Any]], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def watch(watcher: dict[str, Any]) -> Any:
+            name = str(watcher.get("session_id"))
+            if not self._hold.held:
+                self._parked[name] = watcher
+                return None
+            self._running[name] = (watcher, asyncio.current_task())
+            try:
+                return await original(watcher)
+            finally:
+                if self._running.get(name, (None, None))[1] is asyncio.current_task():
+                    del self._running[name]
+
+        return watch
+
+
+def _registry() -> Any:
+    return module("tools.process_registry").process_registry

@@ -1,0 +1,75 @@
+"""What the map between updates and events must never lose."""
+
+from __future__ import annotations
+
+from gateway_hooks.gateway import Ticket, Update
+from gateway_hooks.hermes.inbox import LOOKS, Inbox
+
+
+def ticket(number: int, *, dispatch: bool = True) -> Ticket:
+    return Ticket(number, "telegram", "7", Update(f"u{number}", "text", "1", b"{}"), dispatch)
+
+
+def filled(*numbers: int) -> Inbox:
+    inbox = Inbox()
+    inbox.accept([ticket(number) for number in numbers], now_s=0.0)
+    return inbox
+
+
+def test_an_update_goes_to_the_handlers_once() -> None:
+    inbox = filled(1)
+    assert inbox.see("u1") == ticket(1)
+    assert inbox.see("u1") is None
+
+
+def test_an_update_that_is_not_due_is_kept_from_the_handlers() -> None:
+    inbox = Inbox()
+    inbox.accept([ticket(1, dispatch=False)], now_s=0.0)
+    assert inbox.see("u1") is None
+    assert inbox.due(ticket(1), now_s=1.0)
+    assert inbox.see("u1") is not None
+
+
+def test_what_is_on_its_way_is_not_fed_again() -> None:
+    inbox = filled(1)
+    assert not inbox.due(ticket(1), now_s=1.0)
+
+
+def test_a_merged_event_speaks_for_all_its_messages() -> None:
+    inbox = filled(1, 2, 3)
+    assert inbox.merge("u1", "u2")
+    assert inbox.merge("u1", "u3")
+    assert inbox.messages("u1") == (1, 2, 3)
+    assert inbox.messages("u2") == ()
+    assert inbox.drop("u1") == (1, 2, 3)
+    assert len(inbox) == 0
+
+
+def test_merging_into_an_unknown_event_changes_nothing() -> None:
+    inbox = filled(1)
+    assert not inbox.merge("u9", "u1")
+    assert not inbox.merge("u1", "u1")
+    assert inbox.messages("u1") == (1,)
+
+
+def test_throwing_away_spares_what_was_started() -> None:
+    inbox = filled(1, 2)
+    inbox.start("u1")
+    assert inbox.throw_away() == 1
+    assert inbox.place("u1") == "started"
+    assert "u2" not in inbox
+
+
+def test_what_no_handler_has_seen_is_found_after_a_quiet_moment() -> None:
+    inbox = filled(1, 2)
+    inbox.see("u1")
+    assert inbox.unseen(older_than_s=0.5, now_s=0.4) == ()
+    assert inbox.unseen(older_than_s=0.5, now_s=0.6) == (ticket(2),)
+
+
+def test_an_event_in_no_queue_counts_as_dropped_only_after_several_looks() -> None:
+    inbox = filled(1)
+    inbox.carry("u1")
+    assert [inbox.strays(set()) for _ in range(LOOKS - 1)] == [()] * (LOOKS - 1)
+    assert inbox.strays({"u1"}) == ()
+    assert [inbox.strays(set()) for _ in range(LOOKS)][-1] == ("u1",)

@@ -1,0 +1,95 @@
+"""A home whose gateway is a sleeping process: its events are written for it, so that a command finds any phase it is to find."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from gateway_hooks.cli import main
+from gateway_hooks.process import System
+from journal import events as e
+from journal.events import Process
+from journal.record import Draft, Writer
+from journal.store import Journal, Reader, create
+from replay.fold import State, fold
+from tests.builders import DIGESTS, WAIT_S, Child, connected, flushed, health, paused, started
+
+SLEEP = "print('up', flush=True); input()"
+
+
+class Home:
+    """``blue`` and ``green`` are living processes that do nothing."""
+
+    def __init__(self, path: Path, blue: Process, green: Process) -> None:
+        self.path, self.folder = path, path / "handoff"
+        self.blue, self.green = blue, green
+        self.system = System()
+        create(self.folder, at_ns=1)
+        self.journal = Journal(self.folder, self.system.now)
+
+    def say(self, who: Process, *events: e.Event) -> int:
+        """Append for that process; returns the last seq."""
+        return self.journal.append(*map(Draft, events), writer=Writer(who, "operator"))[-1].seq
+
+    def serve(self) -> Home:
+        """Blue owns the adapter."""
+        self.say(self.blue, started(), connected(), health())
+        return self
+
+    def request(self, **limits: float) -> Home:
+        """An operator has asked."""
+        asked = e.HandoffRequested(handoff="h-1", runtime="same", bake_s=3600.0, limits=e.Limits(**limits))  # type: ignore[arg-type]
+        self.say(self.system.me(), asked)
+        return self
+
+    def bake(self) -> Home:
+        """A handoff has come to its bake."""
+        self.serve().request()
+        self.say(self.blue, e.GreenSpawned(green=self.green), e.HandoffInit(green=self.green))
+        self.say(self.green, started("green", serving=False))
+        seq = self.say(self.blue, flushed())
+        self.say(self.green, e.HandoffAck(flushed_seq=seq, digests=DIGESTS))
+        self.say(self.blue, paused(), e.HandoffActive(turns=0))
+        seq = self.say(self.green, connected(), health())
+        self.say(self.green, e.HandoffConfirm(samples=(seq,)))
+        return self
+
+    def freeze(self, process: Process) -> None:
+        """Stop it, and wait until the system says so too."""
+        self.system.freeze(process)
+        end = time.monotonic() + WAIT_S
+        while self.system.probe(process) != "stopped":
+            assert time.monotonic() < end
+            time.sleep(0.001)
+
+    def state(self) -> State:
+        with closing(Reader(self.folder / "journal.db")) as reader:
+            return fold(reader.all())
+
+    def run(self, *words: str) -> int:
+        """Type a command in this very process."""
+        return main([*words, "--home", str(self.path)])
+
+
+@contextmanager
+def a_home(path: Path) -> Iterator[Home]:
+    with Child(SLEEP) as blue, Child(SLEEP) as green:
+        assert (blue.line(), green.line()) == ("up", "up")
+        system = System()
+        one, other = system.identify(blue.pid), system.identify(green.pid)
+        assert one is not None
+        assert other is not None
+        home = Home(path, one, other)
+        try:
+            yield home
+        finally:
+            home.journal.close()
+
+
+def parsed(text: str) -> Any:
+    """The JSON that a command has printed."""
+    return json.loads(text)

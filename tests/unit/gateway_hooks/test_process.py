@@ -1,0 +1,139 @@
+"""Pids, signals and spawning: an incarnation is never mistaken for another that has its pid."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from gateway_hooks.process import ROLE, System, argv, output_of, undisturbed
+from journal.errors import HandoffError
+from journal.events import Process
+from tests.builders import WAIT_S, Child
+
+SLEEP = "print('up', flush=True); input()"
+
+
+@pytest.fixture
+def system() -> System:
+    return System()
+
+
+def identified(system: System, child: Child) -> Process:
+    assert child.line() == "up"
+    process = system.identify(child.pid)
+    assert process is not None
+    return process
+
+
+def until_probed(system: System, process: Process, how: str) -> None:
+    end = time.monotonic() + WAIT_S
+    while system.probe(process) != how:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_a_process_is_seen_running_stopped_and_dead(system: System) -> None:
+    with Child(SLEEP) as child:
+        process = identified(system, child)
+        assert system.probe(process) == "running"
+        system.freeze(process)
+        until_probed(system, process, "stopped")
+        system.end(process)
+        assert system.probe(process) == "dead"
+
+
+def test_a_reused_pid_and_another_boot_are_other_processes(system: System) -> None:
+    me = system.me()
+    assert system.probe(me) == "running"
+    assert system.probe(me.model_copy(update={"started": me.started - 1})) == "dead"
+    assert system.probe(me.model_copy(update={"boot": "another"})) == "dead"
+
+
+def test_an_incarnation_that_is_gone_is_not_ended_in_its_successors_place(system: System) -> None:
+    with Child(SLEEP) as child:
+        process = identified(system, child)
+        system.end(process.model_copy(update={"started": process.started - 1}))
+        assert system.probe(process) == "running"
+
+
+def test_ending_what_is_gone_does_nothing(system: System) -> None:
+    with Child(SLEEP) as child:
+        process = identified(system, child)
+        child.kill()
+    system.end(process)
+    system.freeze(process)
+    assert system.ask_to_end(process, wait_s=0.0)
+    assert system.identify(process.pid) is None
+
+
+def test_a_watch_calls_once_the_process_is_gone_and_not_before(system: System) -> None:
+    gone = threading.Event()
+    with Child(SLEEP) as child:
+        process = identified(system, child)
+        system.watch(process, gone.set)
+        assert not gone.is_set()
+        child.kill()
+        assert gone.wait(WAIT_S)
+    gone.clear()
+    system.watch(process, gone.set)
+    assert gone.wait(WAIT_S)
+
+
+def test_green_is_spawned_in_a_session_of_its_own_and_told_its_role(system: System, tmp_path: Path) -> None:
+    code = f"import os; print(os.environ[{ROLE!r}], os.getsid(0) == os.getpid())"
+    log = tmp_path / "green.log"
+    process = system.spawn_green([sys.executable, "-c", code], {}, log)
+    assert system.exit_code(process, wait_s=WAIT_S) == 0
+    assert log.read_text() == "green True\n"
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_cannot_be_started_says_why(system: System, tmp_path: Path) -> None:
+    with pytest.raises(HandoffError, match="cannot start /nowhere/python: No such file"):
+        system.spawn(["/nowhere/python"], {}, tmp_path / "log")
+
+
+def test_the_exit_code_of_a_stranger_is_not_known(system: System) -> None:
+    assert system.exit_code(system.me()) is None
+
+
+def test_asking_to_end_is_a_sigterm(system: System, tmp_path: Path) -> None:
+    process = system.spawn([sys.executable, "-c", "import time; time.sleep(60)"], {}, tmp_path / "l")
+    assert system.ask_to_end(process, wait_s=WAIT_S)
+    assert system.exit_code(process, wait_s=WAIT_S) == -signal.SIGTERM
+
+
+def test_ctrl_c_waits_until_an_append_is_done() -> None:
+    seen = []
+    before = signal.signal(signal.SIGINT, lambda *_: seen.append("interrupted"))
+    try:
+        with undisturbed():
+            os.kill(os.getpid(), signal.SIGINT)
+            seen.append("done")
+        assert seen == ["done", "interrupted"]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_the_output_of_a_command_and_the_last_line_of_a_failed_one() -> None:
+    assert output_of([sys.executable, "-c", "print('fine')"], timeout_s=WAIT_S) == "fine"
+    with pytest.raises(HandoffError, match="^ZeroDivisionError: division by zero$"):
+        output_of([sys.executable, "-c", "1/0"], timeout_s=WAIT_S)
+    with pytest.raises(HandoffError, match="did not answer within 0.05 s"):
+        output_of([sys.executable, "-c", "import time; time.sleep(60)"], timeout_s=0.05)
+    with pytest.raises(HandoffError, match="cannot start /nowhere/python"):
+        output_of(["/nowhere/python"], timeout_s=1.0)
+
+
+def test_a_process_knows_how_it_was_started() -> None:
+    code = "from gateway_hooks.process import argv; print(*argv(), sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", code, "gateway", "run"], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [sys.executable, "-c", code, "gateway", "run"]
+    assert argv()[0] == sys.executable

@@ -1,0 +1,253 @@
+"""``promote`` and its kin: what they wait for, what they say, and when they stop waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from gateway_hooks.commands import findings, following
+from gateway_hooks.commands.durations import duration
+from gateway_hooks.commands.following import follow, request_is_lost, wait_until
+from gateway_hooks.commands.progress import Plain, Silent, tell
+from gateway_hooks.commands.shared import Given
+from gateway_hooks.orders import Operator
+from journal import events as e
+from journal.errors import HandoffError
+from journal.head import TRANSITIONS
+from journal.store import Reader
+from replay.fold import State, apply
+from tests.builders import EXAMPLES
+from tests.unit.gateway_hooks.homes import Home, parsed
+
+
+@pytest.fixture
+def operator(home: Home) -> Iterator[Operator]:
+    opened = Operator(home.folder)
+    yield opened
+    opened.close()
+
+
+def never(_: State) -> bool:
+    return False
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("24h", 86400), ("10m", 600), ("90s", 90), ("1.5h", 5400), ("2d", 172800)]
+)
+def test_a_duration_is_a_number_and_a_unit(text: str, seconds: float) -> None:
+    assert duration(*_option(), text) == seconds
+
+
+@pytest.mark.parametrize("text", ["24", "soon", "-1h", "1h30m", "", "31d"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        duration(*_option(), text)
+
+
+def _option() -> tuple[click.Context, click.Parameter]:
+    return click.Context(click.Command("promote")), click.Option(["--bake"])
+
+
+def test_a_request_that_nobody_takes_up_ends_as_failed_while_somebody_waits(home: Home, operator: Operator) -> None:
+    home.serve().request(requested_s=0.0)
+    state = wait_until(operator, "h-1", Silent(), never)
+    assert state.failure is not None
+    assert (state.head.phase, state.failure.reason) == ("failed", "deadline")
+
+
+def test_a_request_is_lost_with_its_gateway_or_with_its_deadline(home: Home) -> None:
+    home.serve().request()
+    assert not request_is_lost(home.state(), home.system)
+    home.system.end(home.blue)
+    assert request_is_lost(home.state(), home.system)
+
+
+def test_nobody_waits_for_ever_when_both_sides_are_gone(
+    home: Home, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.bake()
+    home.system.end(home.blue)
+    home.system.end(home.green)
+    monkeypatch.setattr(following, "ALONE_S", 0.0)
+    with pytest.raises(HandoffError, match="both sides of h-1 are gone in phase baking") as raised:
+        wait_until(operator, "h-1", Silent(), never)
+    assert "start the gateway" in raised.value.hint
+
+
+def test_an_order_that_is_not_carried_out_in_time_is_said_to_stand(home: Home, operator: Operator) -> None:
+    home.bake()
+    with pytest.raises(HandoffError, match="h-1 is in phase baking after 0 s; what was ordered stands"):
+        wait_until(operator, "h-1", Silent(), never, timeout_s=0.0)
+
+
+def test_following_ends_with_its_own_handoff_though_another_has_begun(home: Home, operator: Operator) -> None:
+    home.serve().request()
+    home.say(home.blue, e.HandoffFailed(reason="fault"))
+    operator.promote("same", 60.0, e.Limits())
+    state = wait_until(operator, "h-1", Silent(), never)
+    assert (state.head.handoff, state.head.phase) == ("h-1", "failed")
+
+
+def test_only_what_is_new_is_told_on_request(home: Home) -> None:
+    home.bake()
+    told: list[str] = []
+    after = home.say(home.system.me(), e.HandoffCompleteRequested()) - 1
+    steps = follow(home.folder, "h-1", Plain(told.append), after=after)
+    assert any(state.complete_requested for state, _ in steps)
+    steps.close()  # type: ignore[attr-defined]
+    assert len(told) == 1
+    assert "HANDOFF_COMPLETE_REQUESTED" in told[0]
+
+
+def test_every_step_of_the_protocol_is_told(home: Home) -> None:
+    home.bake()
+    with_closing = Reader(home.folder / "journal.db")
+    records = list(with_closing.all())
+    with_closing.close()
+    state, told = State(), []
+    for record in records:
+        state = apply(state, record)
+        line = tell(record, state)
+        if line is not None:
+            told.append(line.split()[4])
+    assert told[0] == "HANDOFF_REQUESTED"
+    assert set(told) >= {r.type for r in records if r.type in TRANSITIONS}
+
+
+def test_every_event_that_moves_a_phase_has_words() -> None:
+    from gateway_hooks.commands.progress import _TELLERS
+
+    assert {model.TYPE for model in _TELLERS} >= set(TRANSITIONS)
+    assert set(_TELLERS) <= {type(event) for event in EXAMPLES}
+
+
+def test_rollback_without_waiting_gives_the_order_and_returns(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    home.bake()
+    assert home.run("rollback", "--no-wait", "--json") == 0
+    answer = parsed(capsys.readouterr().out)
+    assert (answer["outcome"], answer["phase"], answer["reason"]) == ("running", "rolling_back", "operator")
+    assert answer["steps"][-1]["role"] == "operator"
+
+
+def test_a_withdrawn_request_counts_as_rolled_back(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    home.serve().request()
+    assert home.run("rollback") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "h-1 failed: fault (withdrawn by the operator)"
+
+
+def test_the_evidence_is_named_by_what_stands_there(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    home.bake()
+    seq = home.say(home.blue, e.ProcessLost(side="green", process=home.green, how="died"))
+    home.say(home.blue, e.HandoffRollback(phase="baking", reason="green_lost", evidence=(seq,)))
+    following.report(Given(home=home.path).place(), home.state())
+    assert capsys.readouterr().out.splitlines()[-1] == f"  evidence: seq {seq} PROCESS_LOST"
+
+
+def test_orders_to_a_copy_of_a_journal_are_refused(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = home.folder / "copy.db"
+    copy.write_bytes(b"")
+    for name in ("promote", "rollback", "complete"):
+        assert home.run(name, "--journal", str(copy)) == 3
+        assert "is a copy: no gateway follows it" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------- --dry-run and doctor
+
+
+def codes(home: Home, capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, str]:
+    code = home.run(*words, "--json")
+    answer = parsed(capsys.readouterr().out)
+    assert code == (0 if answer["good"] else 1)
+    return {f["code"]: f["severity"] for f in answer["findings"] if f["severity"] != "ok"}
+
+
+def test_a_dry_run_of_a_home_in_order_finds_nothing(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    home.serve()
+    before = home.state().head.seq
+    assert codes(home, capsys, "promote", "--dry-run") == {}
+    assert home.state().head.seq == before
+
+
+def test_a_dry_run_finds_an_open_handoff(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    home.bake()
+    assert codes(home, capsys, "promote", "--dry-run") == {"handoff.open": "error"}
+
+
+def test_a_dry_run_finds_a_gateway_that_is_dead_or_stopped(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    home.serve()
+    home.freeze(home.blue)
+    assert codes(home, capsys, "promote", "--dry-run") == {"gateway": "error"}
+    home.system.end(home.blue)
+    assert codes(home, capsys, "promote", "--dry-run") == {"gateway": "error"}
+
+
+def test_a_dry_run_finds_a_gateway_that_shows_no_sign_of_life(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.serve()
+    monkeypatch.setattr(findings, "SILENT_AFTER_S", 0.0)
+    assert codes(home, capsys, "promote", "--dry-run") == {"gateway.silent": "error"}
+
+
+def test_a_dry_run_starts_the_runtimes_interpreter_and_asks_for_the_plugin(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.serve()
+    python = home.path / "python"
+    (home.folder / "runtimes.toml").write_text(f'[next]\npython = "{python}"\n')
+    assert codes(home, capsys, "promote", "--dry-run", "--runtime", "next") == {"runtime": "error"}
+    python.write_text("#!/bin/sh\necho no module named gateway_hooks >&2; exit 1\n")
+    python.chmod(0o755)
+    assert home.run("promote", "--dry-run", "--runtime", "next") == 1
+    assert "no module named gateway_hooks" in capsys.readouterr().out
+
+
+def test_a_dry_run_finds_a_disk_that_is_full(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.serve()
+    monkeypatch.setattr(findings, "LEAST_FREE_MB", 2**40)
+    assert codes(home, capsys, "promote", "--dry-run") == {"disk": "error"}
+
+
+def test_doctor_finds_a_tail_that_was_removed(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    seq = home.serve().state().head.seq
+    bell = home.folder / "bell" / "head"
+    bell.write_text(f"{seq + 1} {'ab' * 32}\n")
+    assert codes(home, capsys, "doctor") == {"journal.tail": "error"}
+    bell.write_text(f"{seq} {'ab' * 32}\n")
+    assert codes(home, capsys, "doctor") == {"journal.tail": "error"}
+
+
+def test_doctor_finds_a_missing_key_and_modes_that_let_others_in(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.serve()
+    home.folder.chmod(0o750)
+    assert codes(home, capsys, "doctor") == {"modes": "error"}
+    home.folder.chmod(0o700)
+    (home.folder / "key").unlink()
+    assert codes(home, capsys, "doctor") == {"key": "error"}
+
+
+def test_doctor_finds_a_gate_that_does_not_open(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    home.serve()
+    with home.journal.gate.held():
+        assert codes(home, capsys, "doctor") == {"gate": "error"}
+
+
+def test_doctor_says_how_each_adapter_changes_hands(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    home.serve()
+    (home.path / "config.yaml").write_text("platforms: {matrix: {enabled: true}, irc: {enabled: false}}\n")
+    home.run("doctor", "--json")
+    found = parsed(capsys.readouterr().out)["findings"]
+    ways = [f["text"].split(",")[0] for f in found if f["code"] == "adapter"]
+    assert ways == ["matrix: general", "telegram: warm"]
+
+
+def test_doctor_of_a_home_without_a_journal_says_so_and_goes_on(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in home.folder.glob("journal.db*"):
+        path.unlink()
+    assert codes(home, capsys, "doctor")["journal"] == "error"

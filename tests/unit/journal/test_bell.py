@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from journal.bell import Bell, read_head
+
+DIGEST, OTHER = bytes(range(32)), bytes(32)
+
+
+@pytest.fixture
+def bell(tmp_path: Path) -> Iterator[Bell]:
+    one = Bell(tmp_path / "bell")
+    yield one
+    one.close()
+
+
+def test_the_bell_holds_the_head_that_was_rung_last(bell: Bell, tmp_path: Path) -> None:
+    for seq, digest in ((123456789, OTHER), (7, DIGEST)):
+        bell.ring(seq, digest)
+        assert read_head(tmp_path / "bell") == (seq, digest)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"7", b"7 zz", b"\xff\xfe", b"x " + b"0" * 64])
+def test_a_bell_that_cannot_be_read_gives_no_head(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "head").write_bytes(content)
+    assert read_head(tmp_path) is None
+
+
+@pytest.mark.parametrize("way", ["removed", "moved away", "replaced", "its file removed"])
+def test_the_bell_rings_where_its_folder_stands_now(bell: Bell, tmp_path: Path, way: str) -> None:
+    folder = tmp_path / "bell"
+    bell.ring(1, OTHER)
+    if way == "removed":
+        shutil.rmtree(folder)
+    elif way == "its file removed":
+        (folder / "head").unlink()
+    else:
+        folder.rename(tmp_path / "old")
+        if way == "replaced":
+            folder.mkdir()
+    bell.ring(2, DIGEST)
+    assert read_head(folder) == (2, DIGEST)
+
+
+def test_a_bell_that_cannot_be_rung_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    Bell(tmp_path / "file" / "bell").ring(1, DIGEST)
+    Bell(tmp_path / "no" / "such" / "folder").ring(1, DIGEST)

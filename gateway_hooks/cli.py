@@ -52,7 +52,7 @@ class LazyGroup(click.Group):
     "handoff-journal",
     cls=LazyGroup,
     invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
 @common_options
 @click.version_option(package_name="handoff-journal", message="%(prog)s %(version)s")

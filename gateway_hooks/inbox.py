@@ -26,16 +26,21 @@ _SETTLES: dict[e.TurnOutcome, e.SettledAs] = {
 
 
 class Inbox:
-    """``gateway_hooks.gateway.Ledger`` over a journal. Thread-safe; every method is a durable append and blocks for it."""
+    """``gateway_hooks.gateway.Ledger`` over a journal. Thread-safe; every method is a durable append and blocks for it.
 
-    def __init__(self, journal: Journal, names: Pseudonyms, writer: Writer, entropy: Callable[[int], bytes]) -> None:
+    ``taking`` is whether what comes in goes to dispatch; while it is False everything waits in the journal.
+    """
+
+    def __init__(
+        self, journal: Journal, names: Pseudonyms, writer: Writer, entropy: Callable[[int], bytes], *, taking: bool
+    ) -> None:
         self._journal = journal
         self._names = names
         self._writer = writer
         self.entropy = entropy
         self._lock = threading.RLock()
         self._dispatched: set[int] = set()
-        self._taking = True
+        self.taking = taking
         self._unread: set[str] = set()
 
     def accept(
@@ -64,7 +69,7 @@ class Inbox:
     def _claim(self, seq: int) -> bool:
         """Whether this update goes to dispatch now. Not when it waits its turn behind its lane, or somebody had it before."""
         head = self._journal.head
-        if not self._taking:  # a batch that was still on its way to disk when we let go
+        if not self.taking:  # a batch that was still on its way to disk when we let go
             return False
         self._unread |= _foreign_lanes(head, self._writer.process)
         waiting = _waiting(head, self._dispatched)
@@ -86,7 +91,7 @@ class Inbox:
             self._unread |= _foreign_lanes(head, self._writer.process)
             for seq in _waiting(head, self._dispatched):
                 payload = reader.payload(seq) if head.messages[seq].chat not in self._unread else None
-                if payload is not None and self._taking:
+                if payload is not None and self.taking:
                     self._dispatched.add(seq)
                     feed(_unpack(seq, payload.data))
 
@@ -105,13 +110,13 @@ class Inbox:
     def let_go(self) -> None:
         """The gateway has let go and thrown away what it had not started: none of it counts as dispatched any more."""
         with self._lock:
-            self._taking = False
+            self.taking = False
             self._dispatched.clear()
 
     def take_hold(self) -> None:
         """The gateway polls again: what comes in is dispatched."""
         with self._lock:
-            self._taking = True
+            self.taking = True
 
     def start(self, messages: Sequence[int], session: str) -> int:
         """See the port. Raises ``StaleEpoch`` or ``AlreadyTaken``."""

@@ -121,10 +121,7 @@ class Manager(threading.Thread):
         action = d.decide(state, view)
         acted = self._act(action, me) if action is not None else False
         if state.head.owner == me and self._seen.polling:
-            if self._inbox.unread(state.head):
-                self._gateway.load()
-                self._inbox.read(state.head)
-            self._inbox.take_up(state.head, self._reader, self._gateway.take_up)
+            self._serve_chats()
         self._tidy(view)
         return acted
 
@@ -274,23 +271,32 @@ class Manager(threading.Thread):
         return True
 
     def _connect(self, me: Side) -> None:
-        self._inbox.read(self._state.head)
-        self._gateway.load()
-        watchers = {seq: self._reader.payload(seq) for seq in self._state.watchers}
+        """Claim and poll. What the other side wrote last is read after that: what comes in meanwhile waits in the journal."""
+        epoch = self._state.head.epoch
         claims = [
-            Draft(
-                e.AdapterConnected(platform=a.platform, account=self._names.of("a", a.account)),
-                epoch=self._state.head.epoch,
-            )
+            e.AdapterConnected(platform=a.platform, account=self._names.of("a", a.account))
             for a in self._gateway.identity().adapters
         ]
-        adopted = [Draft(e.WatcherAdopted(handed_over=seq)) for seq in watchers]
-        self._journal.append(*claims, *adopted, writer=self._writer)
-        self._gateway.adopt([Watcher(str(seq), p.data) for seq, p in watchers.items() if p])
-        self._inbox.take_hold()
+        self._journal.append(*(Draft(claim, epoch=epoch) for claim in claims), writer=self._writer)
         self._gateway.connect()
         self._seen.polling = True
-        log.info("%s polls under epoch %d", me, self._state.head.epoch)
+        log.info("%s polls under epoch %d", me, epoch)
+
+    def _serve_chats(self) -> None:
+        """While we own and poll: read what the other side has written since, adopt what it left, take up what waits."""
+        head = self._state.head
+        if self._inbox.unread(head) or not self._inbox.taking:
+            self._inbox.read(head)
+            self._gateway.load()
+            self._adopt()
+            self._inbox.take_hold()
+        self._inbox.take_up(head, self._reader, self._gateway.take_up)
+
+    def _adopt(self) -> None:
+        watchers = {seq: self._reader.payload(seq) for seq in self._state.watchers}
+        if watchers:
+            self._gateway.adopt([Watcher(str(seq), p.data) for seq, p in watchers.items() if p])
+            self._say(*(e.WatcherAdopted(handed_over=seq) for seq in watchers))
 
     def _exit(self) -> None:
         self._over.set()

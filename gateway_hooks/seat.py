@@ -103,7 +103,7 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
         except IllegalTransition:
             if journal.catch_up().seq == head.seq or (spawned and head.phase not in ("requested", "init")):
                 raise
-    inbox = Inbox(journal, names, writer, os.urandom)
+    inbox = Inbox(journal, names, writer, os.urandom, taking=serving)
 
     def spawn(state: State) -> Process:
         return _spawn(state, system, gateway, folder, env)

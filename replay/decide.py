@@ -147,14 +147,14 @@ def _blue(state: State, view: View) -> Action | None:
         case "init" | "ack" | "active" | "baking":
             if not green_here:
                 return _roll_back(state, "green_lost")
+            if late and head.phase != "baking":
+                return _roll_back(state, "deadline")
             if unresponsive(state, "green", view):
                 return _roll_back(state, "green_silent")
             if state.divergence is not None:
                 return _roll_back(state, "divergence")
             if view.fault:
                 return _roll_back(state, "fault", view.fault)
-            if late and head.phase != "baking":
-                return _roll_back(state, "deadline")
             if head.phase == "init":
                 return Flush()
             if head.phase == "ack":

@@ -25,7 +25,7 @@ COMMON = {"home", "journal", "as_json", "help"}
 
 
 def sections(page: Path) -> dict[str, str]:
-    """The text below each ``##`` heading, by its first word."""
+    """The text below each ``##`` heading."""
     parts = re.split(r"^## (.+)$", page.read_text(), flags=re.MULTILINE)[1:]
     return {heading.strip(): text for heading, text in zip(parts[::2], parts[1::2], strict=True)}
 
@@ -44,7 +44,9 @@ def _row(option: click.Option) -> str:
     takes = "" if option.is_flag else f" `{_metavar(option, context)}`".replace("|", "\\|")
     default = option.get_default(context, call=False)
     plain = isinstance(default, str | int | float) and not isinstance(default, bool)
-    said = f" Default: `{default}`." if plain and not option.is_flag else ""
+    if option.secondary_opts:
+        default, plain = (option.opts if default else option.secondary_opts)[0], True
+    said = f" Default: `{default}`." if plain and (option.secondary_opts or not option.is_flag) else ""
     return f"| {names}{takes} | {(option.help or '').replace('|', chr(92) + '|')}{said} |"
 
 
@@ -104,7 +106,7 @@ def keys(value: Any, at: str = "") -> Iterator[str]:
 
 def _pattern(key: str) -> re.Pattern[str]:
     whole = re.escape(key.removesuffix("…")).replace(r"\*", r"[^.\[\]]+")
-    return re.compile(whole + (r"(\W.*)?" if key.endswith("…") else ""))
+    return re.compile(whole + (".+" if key.endswith("…") else ""))
 
 
 def agree(name: str, *answers: Any) -> None:

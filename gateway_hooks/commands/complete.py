@@ -9,7 +9,7 @@ from gateway_hooks.commands.shared import Place, pass_place
 
 
 @click.command("complete")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Stay until the handoff is complete.")
+@click.option("--wait/--no-wait", default=True, help="Stay until the handoff is complete.")
 @pass_place
 def command(place: Place, wait: bool) -> int:
     """End the bake of the open handoff: the new side stays, the old one leaves."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import click
 
 from gateway_hooks.commands.progress import tell
-from gateway_hooks.commands.shared import Place, pass_place
+from gateway_hooks.commands.shared import Place, hush, pass_place
 from journal.errors import NothingHere
 from journal.events import Phase
 from replay.fold import State, apply
@@ -70,6 +70,7 @@ def command(
 ) -> int:
     """Play a handoff under traffic: two real gateway processes and a platform stand-in on loopback."""
     require(gateway)
+    hush()
     if keep is not None and keep.is_dir() and any(keep.iterdir()):
         raise click.BadParameter(f"{keep} is not empty", param_hint="--keep")
     from gateway_hooks.demo.run import Options, run

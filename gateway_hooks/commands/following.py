@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from gateway_hooks.commands.progress import Live, Plain, Progress, Silent
-from gateway_hooks.commands.shared import Place
+from gateway_hooks.commands.shared import Place, hush
 from gateway_hooks.commands.status import why
 from gateway_hooks.orders import Operator
 from gateway_hooks.process import System
@@ -37,6 +37,7 @@ def progress_for(place: Place) -> Progress:
 def follow(folder: Path, handoff: str, progress: Progress, *, after: int = 0) -> Iterator[tuple[State, bool]]:
     """The state after each transition of that handoff (False: the past, perhaps), and whenever the journal was read to its end
     (True: the present). Steps beyond seq ``after`` go to ``progress``."""
+    hush()
     reader, bell, state = Reader(folder / "journal.db"), Doorbell(folder / "bell"), State()
     try:
         while True:

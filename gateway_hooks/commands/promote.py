@@ -14,18 +14,17 @@ from journal.events import Limits
 
 
 @click.command("promote")
-@click.option("--runtime", default=SAME, show_default=True, help="A name from HOME/handoff/runtimes.toml.")
+@click.option("--runtime", default=SAME, help="A name from HOME/handoff/runtimes.toml.")
 @click.option(
     "--bake",
     callback=duration,
     metavar="DURATION",
     default="24h",
-    show_default=True,
     help="How long the old side stands by.",
 )
 @click.option("--dry-run", is_flag=True, help="Look whether it would work; change nothing.")
 @click.option(
-    "--wait/--no-wait", default=True, show_default=True, help="Stay through the bake, or return when it begins."
+    "--wait/--no-wait", default=True, help="Stay through the bake, or return when it begins."
 )
 @pass_place
 def command(place: Place, runtime: str, bake: float, dry_run: bool, wait: bool) -> int:

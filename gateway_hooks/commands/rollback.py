@@ -12,7 +12,7 @@ WITHIN_S = 90.0
 
 
 @click.command("rollback")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Stay until the old side serves.")
+@click.option("--wait/--no-wait", default=True, help="Stay until the old side serves.")
 @pass_place
 def command(place: Place, wait: bool) -> int:
     """Undo the open handoff: the old side serves again."""

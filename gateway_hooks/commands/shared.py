@@ -92,6 +92,13 @@ class Given:
         return Place(home, folder, folder / "journal.db", self.as_json)
 
 
+def hush() -> None:
+    """Keep what libraries log out of our output; whatever matters to a person, a command says itself."""
+    import logging
+
+    logging.getLogger().addHandler(logging.NullHandler())
+
+
 def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The three options, for the group and for each command."""
     for option in reversed(_OPTIONS):

@@ -9,7 +9,7 @@ from journal.events import Phase
 from replay import decide as d
 from replay.decide import decide
 from tests.builders import BLUE, DIGESTS, GREEN, LATER, OPERATOR, lost
-from tests.unit.replay.histories import History, connected, health, paused, started
+from tests.unit.replay.histories import History, connected, paused, started
 
 FROZEN = {"peer": "stopped", "stopped_s": 3.0}
 
@@ -115,10 +115,7 @@ def test_green_that_does_not_come_up_within_the_deadline_is_rolled_back() -> Non
     history = History().requested()
     init = history.say(BLUE, e.GreenSpawned(green=GREEN), e.HandoffInit(green=GREEN)) + 1
     history.wait(60.1)
-    assert rollback(decide(history.state, history.view("blue"))) in (
-        ("init", "deadline", (init,)),
-        ("init", "green_silent", ()),
-    )
+    assert rollback(decide(history.state, history.view("blue"))) == ("init", "deadline", (init,))
 
 
 # ---------------------------------------------------------------------------------------------- ack
@@ -222,17 +219,18 @@ def test_the_operator_ends_the_bake_early() -> None:
     assert said(decide(history.state, history.view("blue"))) == e.HandoffComplete(sample=sample)
 
 
-def test_blue_does_not_complete_over_an_old_sample() -> None:
-    history = History().baking(bake_s=20.0).wait(6)
-    history.sample(GREEN)
-    history.say(BLUE, health())
-    history.wait(14.99)
+def test_a_sample_is_fresh_for_three_intervals() -> None:
+    history = History().baking()
+    sample = history.sample(GREEN)
     state = history.state
-    assert d.bake_over(state, history.now(), BLUE.boot)
-    assert decide(state, history.view("blue")) is not None
-    history.wait(0.009)
-    history.wait(0.01)
-    assert d.fresh_sample(state, history.now(), BLUE.boot) is None
+    assert d.fresh_sample(state, history.wait(15.0).now(), BLUE.boot) == sample
+    assert d.fresh_sample(state, history.wait(0.001).now(), BLUE.boot) is None
+
+
+def test_a_sample_of_another_green_is_not_fresh() -> None:
+    history = History().baking()
+    history.lose("green", BLUE)
+    assert d.fresh_sample(history.state, history.now(), BLUE.boot) is None
 
 
 def test_green_leaves_the_completion_to_a_living_blue() -> None:

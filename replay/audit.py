@@ -196,8 +196,8 @@ class _Look:
         return since.elapsed_s(now.at_ns, now.mono_ns, now.boot)
 
     def _concerns(self, story: Story) -> bool:
-        """Whether the message was open at some time between this request and the next."""
-        return story.accepted <= self._handoff.last and (story.settled is None or story.settled >= self._handoff.first)
+        """Whether the message was open at some time between this request and the next; what was settled before is not told."""
+        return story.accepted <= self._handoff.last
 
     def counts(self) -> dict[str, int]:
         told = [story for story in self._stories.told if self._concerns(story)]

@@ -23,9 +23,7 @@ from journal.events import Limits
     help="How long the old side stands by.",
 )
 @click.option("--dry-run", is_flag=True, help="Look whether it would work; change nothing.")
-@click.option(
-    "--wait/--no-wait", default=True, help="Stay through the bake, or return when it begins."
-)
+@click.option("--wait/--no-wait", default=True, help="Stay through the bake, or return when it begins.")
 @pass_place
 def command(place: Place, runtime: str, bake: float, dry_run: bool, wait: bool) -> int:
     """Start a new gateway beside the running one and hand over to it."""

@@ -37,6 +37,7 @@ class Asked:
     Attributes:
         n: Order of arrival, from 0.
         found: The markers that it asks to be answered.
+        history: How many things people and the assistant had said in the conversation.
         end_ns: Monotonic; None while it is open.
         outcome: ``aborted`` when the client went away before the end.
     """
@@ -46,6 +47,7 @@ class Asked:
     found: tuple[str, ...]
     begin_ns: int
     streamed: bool
+    history: int = 0
     end_ns: int | None = None
     outcome: Literal["open", "answered", "aborted"] = "open"
 
@@ -119,7 +121,8 @@ class Model:
         texts = unanswered(body.get("messages") or [])
         kind: Kind = "side" if is_side_call(body.get("messages") or []) else "turn"
         found = tuple(dict.fromkeys(marker for text in texts for marker in markers(text)))
-        asked = Asked(len(self._asked), kind, found, time.monotonic_ns(), bool(body.get("stream")))
+        history = sum(bool(text_of(said)) for said in body.get("messages") or [] if said.get("role") in ("user", "assistant"))
+        asked = Asked(len(self._asked), kind, found, time.monotonic_ns(), bool(body.get("stream")), history)
         self._asked.append(asked)
         self._changed.set()
         try:

@@ -45,7 +45,7 @@ class Watchers:
             if process.exited:
                 continue
             record = {key: getattr(process, key) for key in _RECORD if hasattr(process, key)}
-            payload = {"watcher": watched.get(name), "process": record}
+            payload = {"name": name, "watcher": watched.get(name), "process": record}
             found.append(Watcher(name, json.dumps(payload, default=str).encode()))
         return tuple(found)
 
@@ -67,11 +67,12 @@ class Watchers:
         """Watch what the other side started, on the loop. Idempotent."""
         registry = _registry()
         for given in watchers:
-            if given.name in self._running:
-                continue
             payload = json.loads(given.payload)
-            if registry.get(given.name) is None:
-                self._enter(registry, given.name, payload["process"])
+            name = str(payload["name"])
+            if name in self._running:
+                continue
+            if registry.get(name) is None:
+                self._enter(registry, name, payload["process"])
             if payload["watcher"] is not None:
                 self._start(payload["watcher"])
 

@@ -12,16 +12,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway_hooks.demo.rig import Rig
+from gateway_hooks.orders import Operator
 from gateway_hooks.process import System
-from journal.events import Process
-from journal.record import Record
+from journal.errors import HandoffError
+from journal.events import HandoffRequested, Limits, Process
+from journal.record import Draft, Record, Writer
 from journal.store import Reader
 from replay.fold import State, fold
 
@@ -63,6 +65,14 @@ class Town:
             return list(reader.all())
         finally:
             reader.close()
+
+    def freeze_blue(self) -> None:
+        """Stop the gateway's process, and wait until the system says so too."""
+        self.rig.system.freeze(self.blue)
+        end = time.monotonic() + PATIENCE_S
+        while self.rig.system.probe(self.blue) != "stopped":
+            assert time.monotonic() < end
+            time.sleep(0.001)
 
     def until(self, holds: Callable[[State], bool]) -> State:
         """Wait until the journal says so."""
@@ -180,7 +190,7 @@ def test_a_promote_is_refused_with_one_line_when_the_gateway_is_gone(town: Town)
 
 
 def test_a_promote_is_refused_with_one_line_when_the_gateway_is_stopped(town: Town) -> None:
-    town.rig.system.freeze(town.blue)
+    town.freeze_blue()
     code, out, err = town.type("promote")
     assert (code, out) == (3, "")
     assert "is stopped" in one_line(err)
@@ -230,13 +240,7 @@ def test_doctor_finds_a_journal_that_others_can_read(town: Town) -> None:
 
 def test_a_request_that_nobody_takes_up_is_withdrawn_by_the_next_promote(town: Town) -> None:
     system = System()
-    town.rig.system.freeze(town.blue)
-    assert system.probe(town.blue) == "stopped"
-    # a request from before the stop, and its deadline over
-    from gateway_hooks.orders import Operator
-    from journal.events import HandoffRequested, Limits
-    from journal.record import Draft, Writer
-
+    town.freeze_blue()
     operator = Operator(town.rig.journal)
     asked = HandoffRequested(handoff="h-old", runtime="same", bake_s=1.0, limits=Limits(requested_s=0.0))
     operator.journal.append(Draft(asked), writer=Writer(system.me(), "operator"))
@@ -246,3 +250,45 @@ def test_a_request_that_nobody_takes_up_is_withdrawn_by_the_next_promote(town: T
     assert "is stopped" in one_line(err)
     assert fold(town.records()).head.phase == "failed"
     town.rig.system.end(town.blue)
+
+
+def test_the_demo_keeps_what_it_is_told_to_keep_and_prints_one_object(tmp_path: Path) -> None:
+    words = ["demo", "--messages", "6", "--kill", "green@active"]
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway_hooks.cli", *words, "--json", "--keep", str(tmp_path / "kept")],
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE_S,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    answer = json.loads(done.stdout)
+    assert answer["outcome"] == "rolled_back"
+    assert (answer["messages"]["sent"], answer["messages"]["lost"], answer["messages"]["answered_twice"]) == (6, 0, 0)
+    reader = Reader(Path(answer["journal"]))
+    assert reader.last_seq() == answer["events"]
+    reader.close()
+
+
+def test_ctrl_c_in_the_demo_leaves_no_process_behind(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "gateway_hooks.cli", "demo", "--keep", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    path, end = tmp_path / "home" / "handoff" / "journal.db", time.monotonic() + PATIENCE_S
+    while not path.exists() or not (found := _owner(path)):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=PATIENCE_S)
+    assert (child.returncode, err.strip()) == (130, "")
+    assert System().probe(found) == "dead"
+
+
+def _owner(path: Path) -> Process | None:
+    with suppress(HandoffError), closing(Reader(path)) as reader:  # it may be in the making
+        return fold(reader.all()).head.owning
+    return None

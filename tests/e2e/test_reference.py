@@ -17,7 +17,9 @@ from replay.fold import State
 Played = tuple[Report, Verdict, State, list[Record]]
 
 
-def play(folder: Path, *, kill: Kill | None = None, rollback: bool = False, messages: int = 24, bake_s: float = 1.5) -> Played:
+def play(
+    folder: Path, *, kill: Kill | None = None, rollback: bool = False, messages: int = 24, bake_s: float = 1.5
+) -> Played:
     options = Options(messages=messages, rate=8.0, slow_s=2.0, bake_s=bake_s, kill=kill, rollback_in_bake=rollback)
     return asyncio.run(run(folder, options))
 

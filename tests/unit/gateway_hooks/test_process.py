@@ -124,9 +124,9 @@ def test_ctrl_c_waits_until_an_append_is_done() -> None:
 
 def test_the_output_of_a_command_and_the_last_line_of_a_failed_one() -> None:
     assert output_of([sys.executable, "-c", "print('fine')"], timeout_s=WAIT_S) == "fine"
-    with pytest.raises(HandoffError, match="^ZeroDivisionError: division by zero$"):
+    with pytest.raises(HandoffError, match=r"^ZeroDivisionError: division by zero$"):
         output_of([sys.executable, "-c", "1/0"], timeout_s=WAIT_S)
-    with pytest.raises(HandoffError, match="did not answer within 0.05 s"):
+    with pytest.raises(HandoffError, match=r"did not answer within 0\.05 s"):
         output_of([sys.executable, "-c", "import time; time.sleep(60)"], timeout_s=0.05)
     with pytest.raises(HandoffError, match="cannot start /nowhere/python"):
         output_of(["/nowhere/python"], timeout_s=1.0)

@@ -40,7 +40,7 @@ def test_a_console_script_of_blue_is_looked_for_beside_greens_interpreter(tmp_pa
     blue = ["/opt/a/bin/python", "/opt/a/bin/hermes", "gateway", "run"]
     assert runtime.argv(blue) == [str(tmp_path / "python"), str(tmp_path / "hermes"), "gateway", "run"]
     (tmp_path / "hermes").unlink()
-    with pytest.raises(UnknownRuntime, match="has no .*hermes"):
+    with pytest.raises(UnknownRuntime, match=r"has no .*hermes"):
         runtime.argv(blue)
 
 

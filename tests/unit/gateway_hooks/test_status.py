@@ -71,7 +71,7 @@ def test_the_object_holds_what_the_screen_shows(home: Home, capsys: pytest.Captu
     found = parsed(capsys.readouterr().out)
     expected = describe(home.state(), home.system)
     assert {**found, "phase_s": 0} == {**expected, "phase_s": 0, "journal": str(home.folder / "journal.db")}
-    assert found["turns"] == {side: 0 for side in SIDES}
+    assert found["turns"] == dict.fromkeys(SIDES, 0)
 
 
 def test_every_phase_has_a_screen(home: Home) -> None:

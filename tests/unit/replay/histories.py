@@ -73,11 +73,11 @@ class History:
         self._put(Draft(what), who, at_role, **envelope)
         return self.seq
 
-    def _put(self, draft: Draft, who: Process, role: Role, **envelope: Any) -> None:
+    def _put(self, draft: Draft, who: Process, speaks_as: Role, **envelope: Any) -> None:
         event, head, stamp, seq = draft.event, self.head, self.now(), self.head.seq + 1
         columns: dict[str, Any] = {
             "handoff": event.handoff if isinstance(event, e.HandoffRequested) else head.handoff,
-            "role": role_of(head, Writer(who, role), event),
+            "role": role_of(head, Writer(who, speaks_as), event),
             "epoch": effects(head, event, seq, who).get("epoch", head.epoch),
             "key": draft.key,
             "cause": draft.cause,

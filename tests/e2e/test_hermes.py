@@ -1,0 +1,130 @@
+"""Two real Hermes gateways, one handoff, under traffic. Missing Hermes is a failure, never a skip."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gateway_hooks.demo.judge import Verdict
+from gateway_hooks.demo.rig import Kill
+from gateway_hooks.demo.run import Options, Report, run
+from journal.events import Phase, Side, TurnFinished
+from journal.record import Record
+from replay.fold import State
+from tests.e2e.upgrading_today import replace
+from tests.hermes_venv import hermes_venv
+
+Played = tuple[Report, Verdict, State, list[Record]]
+
+
+@pytest.fixture(scope="module")
+def python() -> Iterator[str]:
+    """The interpreter of an environment that holds hermes-agent 0.19.0 and this project."""
+    yield str(hermes_venv("0.19.0") / "bin" / "python")
+
+
+def play(folder: Path, options: Options) -> Played:
+    return asyncio.run(run(folder, options))
+
+
+def nothing_lost(played: Played) -> None:
+    report, verdict, state, _ = played
+    assert report.messages.lost == 0, verdict.lost
+    assert report.messages.answered_twice == 0, verdict.answered_twice
+    assert not verdict.unasked, "no synthetic turn that nobody asked for"
+    assert not verdict.disorder
+    assert not verdict.dropped
+    assert verdict.kept
+    assert not state.head.messages
+
+
+def chats_in_routing(folder: Path) -> set[str]:
+    """Which chats Hermes' own routing table knows."""
+    path = folder / "home" / "state.db"
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+        keys = [row[0] for row in db.execute("SELECT session_key FROM gateway_routing")]
+    return {key.rsplit(":", 1)[-1] for key in keys}
+
+
+@pytest.fixture(scope="module")
+def upgraded(python: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Played]:
+    folder = tmp_path_factory.mktemp("upgrade")
+    return folder, play(folder, Options("hermes", messages=60, rate=2.0, slow_s=12.0, bake_s=6.0, python=python))
+
+
+def test_a_running_hermes_is_promoted_and_nothing_is_lost(upgraded: tuple[Path, Played]) -> None:
+    _, played = upgraded
+    nothing_lost(played)
+    assert played[0].outcome == "complete"
+    assert played[0].blue_exit_code == 0
+
+
+def test_the_slow_turn_is_finished_by_blue_after_green_took_over(upgraded: tuple[Path, Played]) -> None:
+    _, (_, verdict, state, records) = upgraded
+    active = state.step("HANDOFF_ACTIVE")
+    assert active is not None
+    blue = records[0].process
+    started = {r.seq for r in records if r.type == "TURN_STARTED" and r.seq < active.moment.seq}
+    late = [
+        r
+        for r in records
+        if isinstance(r.event, TurnFinished) and r.event.turn in started and r.seq > active.moment.seq
+    ]
+    assert late
+    assert all(r.process == blue for r in late)
+    assert {client for a in verdict.answers for client in [a.client]}, "the wire log names who answered"
+
+
+def test_every_chat_is_still_in_the_routing_table(upgraded: tuple[Path, Played]) -> None:
+    folder, (_, verdict, _, _) = upgraded
+    assert chats_in_routing(folder) >= {str(answer.chat_id) for answer in verdict.answers}
+
+
+def test_nobody_polls_for_less_than_a_tenth_of_what_replace_takes(
+    upgraded: tuple[Path, Played], python: str, tmp_path: Path
+) -> None:
+    _, (report, _, _, _) = upgraded
+    today = asyncio.run(replace(tmp_path, python))
+    print(f"nobody polls for {report.gap_ms:.0f} ms; with --replace for {today.gap_ms:.0f} ms, {len(today.lost)} lost")
+    assert report.gap_ms < today.gap_ms / 10
+
+
+KILLED: list[tuple[Side, Phase, str]] = [
+    ("green", "active", "rolled_back"),
+    ("green", "baking", "rolled_back"),
+    ("blue", "ack", "complete"),
+]
+
+
+@pytest.mark.parametrize(("side", "phase", "outcome"), KILLED)
+def test_a_killed_side_leaves_a_hermes_serving_and_nothing_lost(
+    python: str, tmp_path: Path, side: Side, phase: Phase, outcome: str
+) -> None:
+    options = Options("hermes", messages=24, rate=2.0, slow_s=6.0, bake_s=4.0, kill=Kill(side, phase), python=python)
+    played = play(tmp_path, options)
+    nothing_lost(played)
+    assert played[0].outcome == outcome
+
+
+def test_after_a_rollback_from_the_bake_blue_knows_the_fifty_that_green_answered(python: str, tmp_path: Path) -> None:
+    options = Options("hermes", messages=110, rate=4.0, slow_s=4.0, bake_s=36.0, rollback_in_bake=True, python=python)
+    played = play(tmp_path, options)
+    report, verdict, _, records = played
+    nothing_lost(played)
+    assert report.outcome == "rolled_back"
+    green = next(r.process for r in records if r.type == "PROCESS_STARTED" and r.role == "green")
+    by_green = [r for r in records if r.type == "MESSAGE_SETTLED" and r.process == green]
+    assert len(by_green) >= 50
+    serving = next(r for r in records if r.type == "BLUE_SERVING")
+    flushed = {
+        b["part"]: b["digest"]
+        for b in (json.loads(r.body) for r in records if r.type == "SESSION_FLUSHED" and r.process == green)
+    }
+    assert json.loads(serving.body)["digests"] == flushed
+    assert chats_in_routing(tmp_path) >= {str(answer.chat_id) for answer in verdict.answers}

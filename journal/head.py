@@ -105,6 +105,7 @@ class Head:
 
 
 def adapter_key(platform: str, account: str) -> str:
+    """How the head names an adapter; ``account`` is a pseudonym."""
     return f"{platform}:{account}"
 
 

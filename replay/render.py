@@ -57,6 +57,7 @@ def check_line(checked: Checked) -> str:
 
 
 def difference_text(difference: Difference) -> str:
+    """Where, in which field, and both sides."""
     return f"seq {difference.seq}, {difference.field}: expected {difference.expected}, recorded {difference.actual}"
 
 

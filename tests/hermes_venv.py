@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import venv
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,11 +30,11 @@ def hermes_venv(version: str) -> Path:
     """
     folder = ROOT / "build" / f"hermes-{version}"
     folder.parent.mkdir(exist_ok=True)
-    lock = os.open(folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    lock = os.open(folder.with_name(folder.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "complete").is_file():
-            venv.create(folder, clear=True, with_pip=True)
+            venv.create(folder, clear=True)
             pip(folder, "install", f"hermes-agent=={version}", "python-telegram-bot[webhooks]==22.6")
             (folder / BEFORE).write_text(pip(folder, "freeze", "--all"))
             pip(folder, "install", "-e", f"{ROOT}[reference]")
@@ -44,12 +45,29 @@ def hermes_venv(version: str) -> Path:
 
 
 def pip(folder: Path, *arguments: str) -> str:
-    """Run the environment's own pip, and return what it printed."""
-    command = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", *arguments]
+    """Run pip on that environment, from outside, and return what it printed. Neither needs a pip of its own, nor ensurepip."""
+    command = [
+        _with_pip(),
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "--python",
+        str(folder / "bin" / "python"),
+        *arguments,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_BOUND_S, check=False, cwd=ROOT)
     if done.returncode:
         raise RuntimeError(f"pip {' '.join(arguments)}: {(done.stderr or done.stdout)[-2000:]}")
     return done.stdout
+
+
+@cache
+def _with_pip() -> str:
+    """This interpreter, or the one that its environment was made from: whichever has pip."""
+    for python in (sys.executable, str(Path(sys.base_prefix) / "bin" / "python3")):
+        if not subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode:
+            return python
+    raise RuntimeError("no pip: install python3-pip")
 
 
 if __name__ == "__main__":

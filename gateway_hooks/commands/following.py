@@ -84,7 +84,6 @@ def wait_until(
         now, head = system.now(), state.head
         if head.phase == "requested" and request_is_lost(state, system):
             operator.give_up(state)
-            continue
         sides = [p for p in (head.blue, head.green, head.expected_green) if p is not None]
         if any(system.probe(p) != "dead" for p in sides):
             alive_ns = now.mono_ns

@@ -21,6 +21,7 @@ from gateway_hooks.gateway import (
     AdapterInfo,
     Finding,
     Flushed,
+    Gateway,
     GatewayFault,
     Health,
     Identity,
@@ -31,6 +32,8 @@ from gateway_hooks.gateway import (
 from gateway_hooks.hermes import chores, leaving, seams
 from gateway_hooks.hermes.hold import Hold, log
 from gateway_hooks.hermes.internals import loaded, module, version, wrap
+from gateway_hooks.hermes.internals import runner as current_runner
+from gateway_hooks.hermes.others import Others
 from gateway_hooks.hermes.queues import Queues
 from gateway_hooks.hermes.recoverers import Recoverers
 from gateway_hooks.hermes.sessions import Sessions
@@ -46,7 +49,7 @@ JANITOR_S = 1.0
 SWITCH_S = 0.0002
 
 
-class HermesGateway:
+class HermesGateway(Gateway):
     """One gateway process. ``on_armed`` is called on the loop's thread once, when everything below works."""
 
     def __init__(self, home: Path, *, green: bool, serving: bool, on_armed: Callable[[], None]) -> None:
@@ -56,7 +59,6 @@ class HermesGateway:
         self._warm = threading.Event()
         self._runner: Any = None
         self._telegrams: list[Telegram] = []
-        self._general: list[tuple[Any, Any]] = []
         self._guards = Guards(self.hold, home, self.arm)
         self._started_at_s = time.monotonic()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -171,8 +173,6 @@ class HermesGateway:
 
     def arm(self) -> None:
         """The runner stands, its loop runs, and nothing of ``start()`` has happened: put our hands in."""
-        from gateway_hooks.hermes.internals import runner as current_runner
-
         runner, hold = current_runner(), self.hold
         if runner is None:
             log.error("the runner was not found; this gateway runs as if handoff-journal were not there")
@@ -187,7 +187,8 @@ class HermesGateway:
         self._watchers = Watchers(runner, hold)
         self._recoverers = Recoverers(runner, hold, self.home)
         chores.restrain(runner, hold)
-        self._start = Start(runner, hold, self._reached)
+        self._others = Others(runner)
+        Start(runner, hold, self._others, self._reached)
         turns = self._turns
         wrap(runner, "_create_adapter", self._creating)
         wrap(runner, "_handle_message", turns.door)
@@ -212,9 +213,7 @@ class HermesGateway:
         offsets = {each.name: each.let_go() for each in self._telegrams}
         self._queues.empty()
         self._guards.release()
-        for adapter, platform in [pair for pair in self._others() if pair not in self._general]:
-            await self._runner._safe_adapter_disconnect(adapter, platform)
-            self._general.append((adapter, platform))
+        await self._others.disconnect({id(each.adapter) for each in self._telegrams})
         self._watchers.park()
         return offsets
 
@@ -237,35 +236,13 @@ class HermesGateway:
         for each in self._telegrams:
             each.after_taking()
         runner = self._runner
-        await self._connect_others()
-        self._recoverers.keep_marker()
+        await self._others.connect()
+        self._recoverers.take_marker()
         self._watchers.resume()
         await self._guards.claim()
         update = getattr(runner, "_update_runtime_status", None)
         if callable(update) and runner._running:
             update("running")
-
-    async def _connect_others(self) -> None:
-        """Connect what cannot stand warm. Hermes builds a new adapter for each connection; what fails is retried by it."""
-        runner = self._runner
-        waiting, self._general, self._start.general = self._general + self._start.general, [], []
-        for adapter, platform in waiting:
-            settings = runner.config.platforms.get(platform)
-            try:
-                fresh = (
-                    adapter if adapter not in runner.adapters.values() else runner._create_adapter(platform, settings)
-                )
-                _equip(runner, fresh)
-                connected = await runner._connect_adapter_with_timeout(fresh, platform, is_reconnect=True)
-            except Exception as error:
-                log.warning("%s could not connect and will be tried again: %s", platform, error)
-                connected = False
-            if connected:
-                runner.adapters[platform] = fresh
-                runner.delivery_router.adapters = runner.adapters
-            else:
-                runner.adapters.pop(platform, None)
-                runner._failed_platforms[platform] = {"config": settings, "attempts": 0, "next_retry": 0.0}
 
     async def _warm_up(self) -> None:
         await asyncio.gather(*(each.warm_up() for each in self._telegrams))
@@ -349,10 +326,6 @@ class HermesGateway:
         self._feed_early()
         self._warm.set()
 
-    def _others(self) -> list[tuple[Any, Any]]:
-        ours = {id(each.adapter) for each in self._telegrams}
-        return [(adapter, platform) for platform, adapter in self._runner.adapters.items() if id(adapter) not in ours]
-
     # ---- hopping
 
     def _armed(self) -> None:
@@ -407,17 +380,6 @@ def _streaming(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitab
             STREAM.reset(token)
 
     return run
-
-
-def _equip(runner: Any, adapter: Any) -> None:
-    """What ``GatewayRunner.start`` gives to an adapter before it connects."""
-    adapter.set_message_handler(runner._handle_message)
-    adapter.set_fatal_error_handler(runner._handle_adapter_fatal_error)
-    adapter.set_session_store(runner.session_store)
-    adapter.set_busy_session_handler(runner._handle_active_session_busy_message)
-    adapter.set_topic_recovery_fn(runner._recover_telegram_topic_thread_id)
-    adapter.set_authorization_check(runner._make_adapter_auth_check(adapter.platform))
-    adapter._busy_text_mode = runner._busy_text_mode
 
 
 def _account(settings: Any) -> str:

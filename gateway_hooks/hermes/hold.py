@@ -54,6 +54,7 @@ class Hold:
 
     @property
     def ledger(self) -> Ledger:
+        """What we write with. Raises ``GatewayFault`` before the seat was taken."""
         if self._ledger is None:
             raise GatewayFault("there is no ledger yet", hint="wait until the gateway's loop runs")
         return self._ledger

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+from gateway_hooks import process
 from gateway_hooks.hermes.hold import log
 from gateway_hooks.hermes.watchers import Watchers
 
@@ -23,7 +24,8 @@ async def leave(runner: Any, watchers: Watchers, ended: Callable[[], None]) -> N
     log.info("leaving: the other side serves")
     runner._running = False
     runner._draining = True
-    left = watchers.leave()
+    drain = getattr(process, "drain", None)
+    left = watchers.leave(drain) if drain is not None else 0
     if left:
         log.info("%d background processes live on", left)
     for agent in _cached_agents(runner):  # not agent.close(): it ends processes and sessions that live on over there

@@ -93,7 +93,7 @@ class Queues:
 
     def holds(self, update_id: str) -> bool:
         """Whether an event waits somewhere and will come up by itself."""
-        return update_id in self.ids()
+        return update_id in self._queued()
 
     def of(self, session: str) -> set[str]:
         """The update ids of what waits behind a session's turn."""
@@ -102,9 +102,12 @@ class Queues:
         return {_update_id(event) for event in (*slots, *line) if event is not None} - {""}
 
     def ids(self) -> set[str]:
-        """The update ids of all events that wait somewhere."""
+        """The update ids of all events that wait somewhere, or are being put there."""
+        return self._queued() | self._inside
+
+    def _queued(self) -> set[str]:
         found = {_update_id(event) for event in self._waiting()}
-        return found | self._coming | self._inside | {update_id for _, update_id in self._followups.values()}
+        return found | self._coming | {update_id for _, update_id in self._followups.values()}
 
     def empty(self) -> None:
         """Throw away everything that waits and that the journal has; what Hermes made itself stays."""

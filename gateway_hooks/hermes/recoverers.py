@@ -43,6 +43,11 @@ class Recoverers:
         if self._hold.green and self.was_clean:
             self._clean.touch()
 
+    def take_marker(self) -> None:
+        """A green that serves is a gateway that runs: nothing was shut down."""
+        if self._hold.green:
+            self._clean.unlink(missing_ok=True)
+
     def _unless_green(self, instead: Any) -> Callable[[Any], Callable[..., Any]]:
         def make(original: Callable[..., Any]) -> Callable[..., Any]:
             def recover(*arguments: Any, **options: Any) -> Any:

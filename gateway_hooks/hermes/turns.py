@@ -38,6 +38,7 @@ class Frame:
     intended: int = 0
     sent: int = 0
     tried: int = 0
+    joined: int = 0
     failed: bool = False
     cancelled: bool = False
     muted: bool = False
@@ -194,7 +195,7 @@ class Turns:
                 await self._close(frame)
                 if await self._open(frame, inbox, update_id, session):
                     return await original(*arguments, **options)
-            elif update_id == "" or (update_id is None and self._hold.held):
+            elif update_id == "" or (update_id is None and (self._hold.held or frame.joined)):
                 frame.stage = "handling"  # Hermes' own, or a leftover of steering: it belongs to the turn that runs
                 return await original(*arguments, **options)
             frame.muted = True
@@ -213,7 +214,7 @@ class Turns:
         async def clear(session: str, *arguments: Any, **options: Any) -> Any:
             before = self._queues.of(session)
             result = await original(session, *arguments, **options)
-            for update_id in before - self._queues.ids():
+            for update_id in before:
                 for inbox in self._queues.inboxes:
                     await self.settle_unless_queued(inbox, update_id, "no_reply")
             return result
@@ -259,6 +260,7 @@ class Turns:
         steered = getattr(self._runner, "_busy_input_mode", "") == "steer" and getattr(event, "text", None)
         if steered and frame is not None and inbox.place(update_id) in {"seen", "carried"}:
             if not self._queues.holds(update_id):
+                frame.joined += 1
                 for message in inbox.drop(update_id):
                     await self.write("join", frame.turn, message)
             return
@@ -271,7 +273,7 @@ class Turns:
             return False
         inbox.start(update_id)
         frame.inbox, frame.update_id, frame.stage = inbox, update_id, "handling"
-        frame.intended = frame.sent = frame.tried = 0
+        frame.intended = frame.sent = frame.tried = frame.joined = 0
         frame.failed = frame.cancelled = False
         frame.session = frame.session or session
         opening = asyncio.ensure_future(self._hold.write(self._hold.ledger.start, messages, session))

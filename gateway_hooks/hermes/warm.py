@@ -16,6 +16,7 @@ from typing import Any
 
 from gateway_hooks.hermes.hold import Hold, log
 from gateway_hooks.hermes.internals import module, wrap
+from gateway_hooks.hermes.others import Others
 
 LOCKS_WITHIN_S = 10.0
 
@@ -90,11 +91,11 @@ class Guards:
 class Start:
     """``GatewayRunner.start()``, held in a green until it may connect."""
 
-    def __init__(self, runner: Any, hold: Hold, reached: Callable[[], None]) -> None:
+    def __init__(self, runner: Any, hold: Hold, others: Others, reached: Callable[[], None]) -> None:
         self._runner = runner
         self._hold = hold
         self._reached = reached
-        self.general: list[tuple[Any, Any]] = []
+        self._others = others
         wrap(runner, "_connect_adapter_with_timeout", self._connecting)
         wrap(runner, "_start_secondary_profile_adapters", self._holding)
 
@@ -107,7 +108,7 @@ class Start:
                 return await original(adapter, platform, is_reconnect=is_reconnect or name in self._hold.covered)
             if name in self._hold.covered:
                 return await original(adapter, platform, is_reconnect=True)
-            self.general.append((adapter, platform))
+            self._others.put_off(adapter, platform)
             return True
 
         return connect

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -76,21 +75,15 @@ class Watchers:
             if payload["watcher"] is not None:
                 self._start(payload["watcher"])
 
-    def leave(self) -> int:
-        """Let the processes outlive us: somebody has to read what they write. Returns how many there are."""
+    def leave(self, drain: Callable[[int], object]) -> int:
+        """Let the processes outlive us: ``drain`` has somebody read what they write. Returns how many there are."""
         registry, left = _registry(), 0
         for process in list(registry._running.values()):
             pipe = getattr(getattr(process, "process", None), "stdout", None)
             if process.exited or getattr(process, "detached", False) or pipe is None:
                 continue
             try:
-                subprocess.Popen(
-                    ["cat"],
-                    stdin=pipe.fileno(),
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
+                drain(pipe.fileno())
                 left += 1
             except (OSError, ValueError) as error:
                 log.warning("nobody will read what a background process writes: %s", error)

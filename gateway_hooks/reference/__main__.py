@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -14,10 +15,11 @@ import click
 from gateway_hooks import seat
 from gateway_hooks.demo import markers
 from gateway_hooks.reference.gateway import ReferenceGateway
+from gateway_hooks.reference.sessions import Words
 from journal.errors import HandoffError
 
 
-async def _agent(said: str) -> str:
+async def _agent(_history: Sequence[Words], said: str) -> str:
     """The model's part: waits as long as the text asks for, and answers every marked message."""
     await asyncio.sleep(markers.slow_s(said))
     return markers.answer(markers.markers(said))

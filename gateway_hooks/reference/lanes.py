@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from functools import partial
@@ -13,15 +13,15 @@ from typing import TypeVar
 
 from gateway_hooks.gateway import Ledger, Ticket
 from gateway_hooks.reference.botclient import BotClient, Unknown, Unsent
-from gateway_hooks.reference.sessions import Sessions
+from gateway_hooks.reference.sessions import Sessions, Words
 from journal.errors import HandoffError, LostHold, Refused
 
 log = logging.getLogger("handoff_journal.reference")
 GATHER_S = 0.15
 RETRY_S = 0.2
 T = TypeVar("T")
-Agent = Callable[[str], Awaitable[str]]
-"""From what was said to the answer."""
+Agent = Callable[[Sequence[Words], str], Awaitable[str]]
+"""From what was said before, and what is said now, to the answer."""
 
 
 class Lanes:
@@ -103,7 +103,7 @@ class Lanes:
         if not said:
             await self._tell(lambda: self._ledger.finish(turn, "no_reply"))
             return
-        reply = await self._agent(said)
+        reply = await self._agent(self._sessions.said(session), said)
         await self._tell(lambda: self._ledger.intend(turn, 0, 1))
         try:
             reference = await self._send(int(chat), reply)

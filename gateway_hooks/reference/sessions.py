@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 import threading
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway_hooks.gateway import Flushed
+
+
+class Words(NamedTuple):
+    """One thing that was said in a session; ``role`` is ``user`` or ``assistant``."""
+
+    role: str
+    text: str
 
 
 class Sessions:
@@ -45,10 +54,17 @@ class Sessions:
     def session_of(self, chat: str) -> str:
         """The session of a chat; a new chat gets one, on disk at once."""
         if chat not in self.routing:
+            session = f"s-{os.urandom(6).hex()}"
             with self._lock:
-                self._db.execute("INSERT OR IGNORE INTO routing VALUES (?, ?)", (chat, f"s-{chat}"))
-            self.routing[chat] = f"s-{chat}"
+                self._db.execute("INSERT OR IGNORE INTO routing VALUES (?, ?)", (chat, session))
+            self.routing[chat] = session
         return self.routing[chat]
+
+    def said(self, session: str) -> tuple[Words, ...]:
+        """The transcript, oldest first."""
+        with self._lock:
+            rows = self._db.execute("SELECT role, text FROM transcripts WHERE session = ? ORDER BY id", (session,))
+            return tuple(Words(*row) for row in rows)
 
     def say(self, session: str, role: str, text: str) -> None:
         """Append to the transcript."""

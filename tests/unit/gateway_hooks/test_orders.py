@@ -92,6 +92,15 @@ def test_giving_up_changes_nothing_once_the_request_was_taken_up(home: Home, ope
     assert home.state().head.phase == "init"
 
 
+def test_giving_up_never_meets_a_later_request(home: Home, operator: Operator) -> None:
+    home.serve().request()
+    seen = home.state()
+    home.say(home.blue, e.HandoffFailed(reason="fault"))
+    home.say(home.system.me(), e.HandoffRequested(handoff="h-2", runtime="same", bake_s=1.0))
+    operator.give_up(seen)
+    assert (home.state().head.handoff, home.state().head.phase) == ("h-2", "requested")
+
+
 def test_a_rollback_names_the_phase_it_was_decided_in(home: Home, operator: Operator) -> None:
     home.bake()
     assert operator.rollback() == "h-1"

@@ -18,7 +18,7 @@ from journal.errors import HandoffError
 from journal.head import TRANSITIONS
 from journal.store import Reader
 from replay.fold import State, apply
-from tests.builders import EXAMPLES
+from tests.builders import EXAMPLES, WAIT_S
 from tests.unit.gateway_hooks.homes import Home, parsed
 
 
@@ -52,7 +52,7 @@ def _option() -> tuple[click.Context, click.Parameter]:
 
 def test_a_request_that_nobody_takes_up_ends_as_failed_while_somebody_waits(home: Home, operator: Operator) -> None:
     home.serve().request(requested_s=0.0)
-    state = wait_until(operator, "h-1", Silent(), never)
+    state = wait_until(operator, "h-1", Silent(), never, timeout_s=WAIT_S)
     assert state.failure is not None
     assert (state.head.phase, state.failure.reason) == ("failed", "deadline")
 
@@ -72,7 +72,7 @@ def test_nobody_waits_for_ever_when_both_sides_are_gone(
     home.system.end(home.green)
     monkeypatch.setattr(following, "ALONE_S", 0.0)
     with pytest.raises(HandoffError, match="both sides of h-1 are gone in phase baking") as raised:
-        wait_until(operator, "h-1", Silent(), never)
+        wait_until(operator, "h-1", Silent(), never, timeout_s=WAIT_S)
     assert "start the gateway" in raised.value.hint
 
 
@@ -85,9 +85,11 @@ def test_an_order_that_is_not_carried_out_in_time_is_said_to_stand(home: Home, o
 def test_following_ends_with_its_own_handoff_though_another_has_begun(home: Home, operator: Operator) -> None:
     home.serve().request()
     home.say(home.blue, e.HandoffFailed(reason="fault"))
-    operator.promote("same", 60.0, e.Limits())
-    state = wait_until(operator, "h-1", Silent(), never)
+    later = operator.promote("same", 60.0, e.Limits())
+    state = wait_until(operator, "h-1", Silent(), never, timeout_s=WAIT_S)
     assert (state.head.handoff, state.head.phase) == ("h-1", "failed")
+    state = wait_until(operator, later, Silent(), lambda s: s.head.phase == "requested", timeout_s=WAIT_S)
+    assert state.head.handoff == later
 
 
 def test_only_what_is_new_is_told_on_request(home: Home) -> None:

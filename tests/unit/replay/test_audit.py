@@ -285,11 +285,12 @@ def test_an_audit_without_a_handoff_has_nothing_to_act_on() -> None:
 
 def test_what_is_written_during_an_audit_does_not_enter_it() -> None:
     history = History().complete()
+    message = history.accept(1)
     once = list(history.records)
-    history.accept(1)
+    history.answer(message, history.accept(2))
     readings = [once, history.records]
     found = audit(lambda: readings.pop(0))
-    assert (found.head[0], found.messages["accepted"]) == (len(once), 0)
+    assert (found.head[0], found.messages) == (len(once), {"accepted": 1, "open": 1})
 
 
 def test_a_blue_that_serves_again_is_told() -> None:

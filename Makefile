@@ -23,7 +23,7 @@ check: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(ARGS)
+	$(MAKE) --no-print-directory test
 
 venv: $(VENV)/dev
 

@@ -113,6 +113,7 @@ class Operator:
         process = head.process(side)
         if process is not None and self._system.probe(process) == "dead":
             with undisturbed():
+                head = self.journal.catch_up()  # what it said last stands before what is said of it
                 self.journal.append(*settle(head, side, process, "died"), writer=self._writer)
 
 

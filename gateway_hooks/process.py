@@ -16,11 +16,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from journal.errors import HandoffError
 from journal.events import Process
 from journal.record import Stamp
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 Liveness = Literal["running", "stopped", "dead"]
 ROLE = "HANDOFF_JOURNAL_ROLE"
@@ -176,6 +179,12 @@ def argv() -> list[str]:
     """How this very process was started, with the interpreter's full path first."""
     parts = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]
     return [sys.executable, *(os.fsdecode(part) for part in parts[1:])]
+
+
+def when_asked_to_end(loop: AbstractEventLoop, call: Callable[[], object], *, ctrl_c: bool = False) -> None:
+    """Have the loop call it at SIGTERM and SIGHUP, and at SIGINT too with ``ctrl_c``, instead of dying on the spot."""
+    for number in (signal.SIGTERM, signal.SIGHUP, *((signal.SIGINT,) if ctrl_c else ())):
+        loop.add_signal_handler(number, call)
 
 
 @contextmanager

@@ -82,8 +82,9 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
     identity = gateway.identity()
     runtime = env.get(RUNTIME, runtimes.SAME)
     while True:
-        head = journal.catch_up()
-        drafts = [] if spawned else _settle_the_dead(head, system)
+        dead = [] if spawned else _dead(journal.catch_up(), system)
+        head = journal.catch_up()  # what the dead said last stands before what is said of them
+        drafts = [draft for side, process in dead for draft in settle(head, side, process, "died")]
         side, serving = _GREEN if spawned else _free_seat(head, system)
         writer = Writer(me, side)
         started = e.ProcessStarted(
@@ -113,14 +114,9 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
     return Seat(side, serving, inbox, manager, journal)
 
 
-def _settle_the_dead(head: Head, system: System) -> list[Draft]:
-    seats: tuple[Side, Side] = ("blue", "green")
-    drafts: list[Draft] = []
-    for side in seats:
-        process = head.process(side) or (head.expected_green if side == "green" else None)
-        if process is not None and system.probe(process) == "dead":
-            drafts += settle(head, side, process, "died")
-    return drafts
+def _dead(head: Head, system: System) -> list[tuple[Side, Process]]:
+    seats: list[tuple[Side, Process | None]] = [("blue", head.blue), ("green", head.green or head.expected_green)]
+    return [(side, p) for side, p in seats if p is not None and system.probe(p) == "dead"]
 
 
 def _free_seat(head: Head, system: System) -> tuple[Side, bool]:

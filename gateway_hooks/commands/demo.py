@@ -6,7 +6,6 @@ import asyncio
 import importlib.metadata
 import importlib.util
 import shutil
-import signal
 import tempfile
 from collections.abc import Coroutine
 from pathlib import Path
@@ -16,6 +15,7 @@ import click
 
 from gateway_hooks.commands.progress import tell
 from gateway_hooks.commands.shared import Place, hush, pass_place
+from gateway_hooks.process import when_asked_to_end
 from journal.errors import NothingHere
 from journal.events import Phase
 from replay.fold import State, apply
@@ -124,9 +124,7 @@ def _kill(order: tuple[str, str]) -> Kill:
 async def interruptible(work: Coroutine[Any, Any, T]) -> T:
     """Run it so that SIGTERM and SIGHUP end it as Ctrl-C does: every process it has started is ended too."""
     task = asyncio.ensure_future(work)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, task.cancel)
+    when_asked_to_end(asyncio.get_running_loop(), task.cancel)
     try:
         return await task
     except asyncio.CancelledError:

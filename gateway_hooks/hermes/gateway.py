@@ -169,6 +169,11 @@ class HermesGateway(Gateway):
         self._armed()
         self._loop().call_soon_threadsafe(lambda: self._keep(self._leave()))
 
+    def abandon(self) -> None:
+        """There will be no seat: Hermes runs as if we were not there."""
+        self._guards.disarm()
+        self.hold.set(True)
+
     # ---- on the loop
 
     def arm(self) -> None:

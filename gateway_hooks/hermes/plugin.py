@@ -48,20 +48,35 @@ def enter(take: Take) -> HermesGateway | None:
     if _entered or not status.looks_like_gateway_runtime_command_line(" ".join(sys.argv)):
         return None
     home = Path(module("hermes_constants").get_hermes_home())
+    errors = [finding.text for finding in seams.findings() if finding.severity == "error"]
     if not (home / "handoff" / "journal.db").is_file():
-        return None
-    errors = [finding for finding in seams.findings() if finding.severity == "error"]
+        errors = ["there is no journal in this home"] if green else []
+        if not green:
+            return None
     if errors:
-        log.error("handoff-journal stays out of this gateway: %s", "; ".join(each.text for each in errors))
+        _stay_out("; ".join(errors), green=green)
         return None
     env = {**os.environ, ROLE: "green"} if green else dict(os.environ)
     gateway = HermesGateway(home, green=green, serving=not green, on_armed=lambda: seat.running())
-    seat = take(home, gateway, env)
+    try:
+        seat = take(home, gateway, env)
+    except Exception as error:
+        gateway.abandon()
+        _stay_out(str(error), green=green)
+        return None
     gateway.ledger = seat.ledger
     gateway.hold.set(seat.serving)
     gateway.on_ended = seat.ended  # type: ignore[method-assign]
     _entered.append(gateway)
     return gateway
+
+
+def _stay_out(why: str, *, green: bool) -> None:
+    """Let Hermes run as if we were not there; but a green that ran like that would be a second gateway, so it ends."""
+    log.error("handoff-journal stays out of this gateway: %s", why)
+    if green:
+        print(f"handoff-journal: green cannot take its seat: {why}", file=sys.stderr)
+        raise SystemExit(1)
 
 
 def _take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:

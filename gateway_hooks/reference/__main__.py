@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 
 from gateway_hooks import seat
 from gateway_hooks.demo import markers
+from gateway_hooks.process import when_asked_to_end
 from gateway_hooks.reference.gateway import ReferenceGateway
 from gateway_hooks.reference.sessions import Words
 from journal.errors import HandoffError
@@ -29,8 +29,7 @@ async def _serve(home: Path, api: str, token: str) -> None:
     gateway = ReferenceGateway(home, api, token, _agent)
     place = seat.take(home, gateway, dict(os.environ))
     gateway.start(place.ledger)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, gateway.end)
+    when_asked_to_end(asyncio.get_running_loop(), gateway.end, ctrl_c=True)
     if place.serving:
         await asyncio.to_thread(gateway.connect)
     place.running()

@@ -6,7 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,9 +62,7 @@ class Record(tuple[Entry, ...]):
         numbers = {ticket.message for ticket in self.tickets(marker)}
         turns = {e.turn for e in self if e.call in ("start", "join") and numbers & set(e.messages)} - {None}
         return [
-            e
-            for e in self
-            if e.turn in turns or numbers & {*e.messages, *(ticket.message for ticket in e.tickets)}
+            e for e in self if e.turn in turns or numbers & {*e.messages, *(ticket.message for ticket in e.tickets)}
         ]
 
     def calls(self, marker: str) -> list[str]:
@@ -213,3 +211,8 @@ class Player:
         if "raised" in answer:
             raise GatewayFault(f"{self.side}.{name}: {answer['raised']}: {answer['message']}")
         return answer["value"]
+
+
+def due(ticket: Ticket) -> Ticket:
+    """The ticket as it comes back when it is due."""
+    return replace(ticket, dispatch=True)

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,12 @@ import pytest
 from gateway_hooks.demo.rig import Rig
 from gateway_hooks.orders import Operator
 from gateway_hooks.process import System
-from journal.errors import HandoffError
 from journal.events import HandoffRequested, Limits, Process
 from journal.record import Draft, Record, Writer
 from journal.store import Reader
+from journal.tail import Doorbell
 from replay.fold import State, fold
+from tests.unit.gateway_hooks.homes import freeze
 
 PATIENCE_S = 30.0
 
@@ -67,19 +68,16 @@ class Town:
             reader.close()
 
     def freeze_blue(self) -> None:
-        """Stop the gateway's process, and wait until the system says so too."""
-        self.rig.system.freeze(self.blue)
-        end = time.monotonic() + PATIENCE_S
-        while self.rig.system.probe(self.blue) != "stopped":
-            assert time.monotonic() < end
-            time.sleep(0.001)
+        """Stop the gateway's process."""
+        freeze(self.rig.system, self.blue)
 
     def until(self, holds: Callable[[State], bool]) -> State:
         """Wait until the journal says so."""
-        end = time.monotonic() + PATIENCE_S
-        while not holds(state := fold(self.records())):
-            assert time.monotonic() < end, f"phase {state.head.phase}"
-            time.sleep(0.02)
+        with closing(Doorbell(self.rig.journal / "bell")) as bell:
+            end = time.monotonic() + PATIENCE_S
+            while not holds(state := fold(self.records())):
+                assert time.monotonic() < end, f"phase {state.head.phase}"
+                bell.wait(0.5)
         return state
 
 
@@ -272,23 +270,21 @@ def test_the_demo_keeps_what_it_is_told_to_keep_and_prints_one_object(tmp_path: 
 
 def test_ctrl_c_in_the_demo_leaves_no_process_behind(tmp_path: Path) -> None:
     child = subprocess.Popen(
-        [sys.executable, "-m", "gateway_hooks.cli", "demo", "--keep", str(tmp_path)],
+        [sys.executable, "-m", "gateway_hooks.cli", "demo", "--rate", "20", "--keep", str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
-    path, end = tmp_path / "home" / "handoff" / "journal.db", time.monotonic() + PATIENCE_S
-    while not path.exists() or not (found := _owner(path)):
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    bound = threading.Timer(PATIENCE_S, child.kill)
+    bound.start()
+    assert child.stdout is not None
+    assert any(line.startswith("promoting") for line in child.stdout)
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=PATIENCE_S)
+    bound.cancel()
     assert (child.returncode, err.strip()) == (130, "")
-    assert System().probe(found) == "dead"
-
-
-def _owner(path: Path) -> Process | None:
-    with suppress(HandoffError), closing(Reader(path)) as reader:  # it may be in the making
-        return fold(reader.all()).head.owning
-    return None
+    with closing(Reader(tmp_path / "home" / "handoff" / "journal.db")) as reader:
+        seen = {record.process for record in reader.all()}
+    assert seen
+    assert {System().probe(process) for process in seen} == {"dead"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,7 +16,7 @@ from journal.events import Process
 from journal.record import Draft, Writer
 from journal.store import Journal, Reader, create
 from replay.fold import State, fold
-from tests.builders import DIGESTS, WAIT_S, Child, connected, flushed, health, paused, started
+from tests.builders import DIGESTS, Child, connected, flushed, health, paused, started
 
 SLEEP = "print('up', flush=True); input()"
 
@@ -59,12 +59,8 @@ class Home:
         return self
 
     def freeze(self, process: Process) -> None:
-        """Stop it, and wait until the system says so too."""
-        self.system.freeze(process)
-        end = time.monotonic() + WAIT_S
-        while self.system.probe(process) != "stopped":
-            assert time.monotonic() < end
-            time.sleep(0.001)
+        """Stop it."""
+        freeze(self.system, process)
 
     def state(self) -> State:
         with closing(Reader(self.folder / "journal.db")) as reader:
@@ -73,6 +69,12 @@ class Home:
     def run(self, *words: str) -> int:
         """Type a command in this very process."""
         return main([*words, "--home", str(self.path)])
+
+
+def freeze(system: System, child: Process) -> None:
+    """Stop a process that this one has started, and wait until the kernel has done so."""
+    system.freeze(child)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
 
 
 @contextmanager

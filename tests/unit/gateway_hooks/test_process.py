@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from gateway_hooks.process import ROLE, System, argv, output_of, undisturbed
 from journal.errors import HandoffError
 from journal.events import Process
 from tests.builders import WAIT_S, Child
+from tests.unit.gateway_hooks.homes import freeze
 
 SLEEP = "print('up', flush=True); input()"
 
@@ -32,19 +32,12 @@ def identified(system: System, child: Child) -> Process:
     return process
 
 
-def until_probed(system: System, process: Process, how: str) -> None:
-    end = time.monotonic() + WAIT_S
-    while system.probe(process) != how:
-        assert time.monotonic() < end
-        time.sleep(0.001)
-
-
 def test_a_process_is_seen_running_stopped_and_dead(system: System) -> None:
     with Child(SLEEP) as child:
         process = identified(system, child)
         assert system.probe(process) == "running"
-        system.freeze(process)
-        until_probed(system, process, "stopped")
+        freeze(system, process)
+        assert system.probe(process) == "stopped"
         system.end(process)
         assert system.probe(process) == "dead"
 

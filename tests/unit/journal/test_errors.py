@@ -13,8 +13,13 @@ def _all(base: type[HandoffError]) -> list[type[HandoffError]]:
 
 
 def test_the_tree_at_the_top_of_the_module_is_the_real_one() -> None:
-    drawn = re.findall(r"^[ │├└─]+(\w+)", errors.__doc__ or "", flags=re.MULTILINE)
-    assert drawn == [c.__name__ for c in _all(HandoffError)]
+    drawn: list[tuple[str, str]] = []
+    above = {0: "HandoffError"}
+    for branch, name in re.findall(r"^ {4}([ │├└─]+)(\w+)", errors.__doc__ or "", flags=re.MULTILINE):
+        depth = len(branch) // 4
+        above[depth] = name
+        drawn.append((name, above[depth - 1]))
+    assert drawn == [(kind.__name__, kind.__bases__[0].__name__) for kind in _all(HandoffError)[1:]]
 
 
 def test_the_exit_codes_drawn_are_the_real_ones() -> None:

@@ -120,19 +120,22 @@ def test_an_attempt_that_was_given_up_does_not_keep_the_gate(gate: Gate, tmp_pat
 
 
 _FORKER = """
-import os, sys, threading; from pathlib import Path; from journal.errors import Busy; from journal.gate import Gate
-path = Path(sys.argv[1]); gate = Gate(path); up = os.pipe()
+import os, sys, threading; from pathlib import Path; from journal import gate as g; from journal.errors import Busy
+path = Path(sys.argv[1]); gate, other = g.Gate(path), g.Gate(path); up = os.pipe(); got = threading.Event()
+def wait():
+    with other.held(60): got.set(); threading.Event().wait()
 inside = gate.held(); inside.__enter__()
 if sys.argv[2] == "waiting":
-    other = Gate(path); threading.Thread(target=lambda: other.held(60).__enter__(), daemon=True).start()
-    import journal.gate
-    while not journal.gate._WAITING: pass
+    threading.Thread(target=wait, daemon=True).start()
+    while not g._WAITING: pass
 if os.fork() == 0:
     try:
         with gate.held(0.01): print("child holds it", flush=True)
     except Busy as busy: print("busy", busy.holder == os.getppid(), flush=True)
     os.write(up[1], b"x"); os.read(0, 1); os._exit(0)
-os.read(up[0], 1); print("forked", flush=True); os._exit(0)
+os.read(up[0], 1)
+if sys.argv[2] == "waiting": inside.__exit__(None, None, None); got.wait()
+print("forked", flush=True); os._exit(0)
 """
 
 

@@ -746,9 +746,10 @@ def test_other_events_carry_no_words() -> None:
 
 def test_a_watcher_is_adopted_once_and_a_message_is_no_watcher() -> None:
     book = Book().reach("idle")
-    message, watcher = book.accept(), book.say(BLUE, handed_over())
+    message, watcher, other = book.accept(), book.say(BLUE, handed_over()), book.say(BLUE, handed_over())
     with pytest.raises(AlreadyTaken):
         book.say(BLUE, e.WatcherAdopted(handed_over=message))
     book.say(BLUE, e.WatcherAdopted(handed_over=watcher))
     with pytest.raises(AlreadyTaken):
         book.say(BLUE, e.WatcherAdopted(handed_over=watcher))
+    book.say(BLUE, e.WatcherAdopted(handed_over=other))

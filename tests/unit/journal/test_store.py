@@ -444,7 +444,7 @@ def test_a_journal_that_was_removed_is_not_started_afresh(journal: Journal) -> N
         journal.append(NOTE, writer=THEM)
     assert not journal.path.exists()
     (journal.folder / "elsewhere").rename(journal.path)
-    journal.append(NOTE, writer=THEM)
+    assert journal.append(NOTE, writer=THEM)[0].seq == 1, "nothing was written while it was away"
 
 
 def test_a_journal_that_was_replaced_is_not_written(journal: Journal, tmp_path: Path) -> None:

@@ -62,13 +62,15 @@ class Finding:
 class Update:
     """One thing that a platform handed over. ``chat`` is the lane within which order matters (chat plus thread), clear text.
 
-    ``update_id`` is unique within the account. ``payload`` is what the platform sent, verbatim, enough to feed it again.
+    ``update_id`` is the platform's number; ``stamp`` (a date, say) tells two updates apart to which a platform that restarted its
+    numbering gave the same one. ``payload`` is what the platform sent, verbatim, enough to feed it again.
     """
 
     update_id: str
     kind: UpdateKind
     chat: str
     payload: bytes
+    stamp: str = ""
 
 
 @dataclass(frozen=True, slots=True)

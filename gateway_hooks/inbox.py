@@ -64,7 +64,7 @@ class Inbox:
             platform=platform, account=who, chat=self._names.of("c", f"{platform}:{update.chat}"), kind=update.kind,
             update_id=update.update_id, digest=digest,
         )  # fmt: skip
-        return Draft(event, key=f"{platform}:{who}:{update.update_id}", payload=payload)
+        return Draft(event, key=f"{platform}:{who}:{update.update_id}:{update.stamp}", payload=payload)
 
     def _claim(self, seq: int) -> bool:
         """Whether this update goes to dispatch now. Not when it waits its turn behind its lane, or somebody had it before."""
@@ -138,12 +138,17 @@ class Inbox:
         self._journal.append(Draft(event, cause=turn), writer=self._writer)
 
     def finish(self, turn: int, outcome: e.TurnOutcome) -> None:
-        """See the port. The first message of a merged turn is settled as the turn ended, the others as merged."""
+        """See the port. The first message of a merged turn is settled as the turn ended, the others as merged.
+
+        Where a part was intended and its sending never confirmed, nobody knows: all of them are ambiguous.
+        """
         held = self._journal.head.turns.get(turn)
         messages = held.messages if held else ()
+        unknown = bool(held and held.intended - held.sent)
         drafts = [Draft(e.TurnFinished(turn=turn, outcome=outcome), cause=turn)]
         for n, seq in enumerate(messages):
             settled: e.SettledAs = "merged" if n and outcome == "answered" else _SETTLES[outcome]
+            settled = "ambiguous" if unknown else settled
             drafts.append(Draft(e.MessageSettled(message=seq, outcome=settled, turn=turn), cause=turn))
         self._journal.append(*drafts, writer=self._writer)
 

@@ -175,6 +175,11 @@ class System:
             os.close(fd)
 
 
+def drain(pipe: int) -> None:
+    """Let somebody go on reading a pipe whose reader is about to exit, so that who writes into it does not die of that."""
+    subprocess.Popen(["cat"], stdin=pipe, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+
+
 def argv() -> list[str]:
     """How this very process was started, with the interpreter's full path first."""
     parts = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]

@@ -24,8 +24,7 @@ async def leave(runner: Any, watchers: Watchers, ended: Callable[[], None]) -> N
     log.info("leaving: the other side serves")
     runner._running = False
     runner._draining = True
-    drain = getattr(process, "drain", None)
-    left = watchers.leave(drain) if drain is not None else 0
+    left = watchers.leave(process.drain)
     if left:
         log.info("%d background processes live on", left)
     for agent in _cached_agents(runner):  # not agent.close(): it ends processes and sessions that live on over there

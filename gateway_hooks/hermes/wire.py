@@ -75,8 +75,15 @@ async def _send_part(frame: Frame, proceed: Callable[[], Awaitable[Any]], hold: 
         frame.intended = part
     try:
         status, payload = answer = await proceed()
-    except BaseException:
+    except Exception as error:
+        if never_left(error):
+            raise
         frame.tried = part  # nobody knows whether it was taken: never announce the same part again
+        from telegram.error import TimedOut  # what Hermes does not try again, since it may have arrived
+
+        raise TimedOut from error
+    except BaseException:
+        frame.tried = part
         raise
     if 200 <= status < 300:
         frame.tried = part
@@ -86,6 +93,12 @@ async def _send_part(frame: Frame, proceed: Callable[[], Awaitable[Any]], hold: 
         except Exception as error:
             log.error("a reply was sent and could not be recorded: %s", error)
     return answer
+
+
+def never_left(error: BaseException) -> bool:
+    """Whether a request failed before it went out: no connection was made, or none was free."""
+    causes: list[BaseException | None] = [error, error.__cause__, error.__cause__ and error.__cause__.__cause__]
+    return any(type(cause).__name__ in ("ConnectError", "ConnectTimeout", "PoolTimeout") for cause in causes)
 
 
 def is_reply(method: str) -> bool:
@@ -109,6 +122,7 @@ def _update(body: Mapping[str, Any]) -> Update:
         kind=kind_of(body),
         chat=chat_of(body),
         payload=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
+        stamp=str(_message(body).get("date", "")),
     )
 
 

@@ -207,4 +207,4 @@ def _update(raw: dict[str, Any]) -> Update:
     elif text.startswith("/"):
         kind = "command"
     chat = str(message.get("chat", {}).get("id", ""))
-    return Update(f"{raw['update_id']}.{message.get('date', 0)}", kind, chat, json.dumps(raw).encode())
+    return Update(str(raw["update_id"]), kind, chat, json.dumps(raw).encode(), stamp=str(message.get("date", "")))

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
-from functools import partial
 from typing import TypeVar
 
 from gateway_hooks.gateway import Ledger, Ticket
@@ -109,9 +108,7 @@ class Lanes:
             reference = await self._send(int(chat), reply)
             await self._tell(lambda: self._ledger.sent(turn, 0, reference))
         except Unknown:
-            log.warning("nobody knows whether the answer of turn %d arrived", turn)
-            for message in [t.message for t in batch]:
-                await self._tell(partial(self._ledger.settle, message, "ambiguous"))
+            log.warning("nobody knows whether the answer of turn %d arrived; it is not sent again", turn)
         for text in texts:
             self._sessions.say(session, "user", text)
         self._sessions.say(session, "assistant", reply)

@@ -242,7 +242,8 @@ class Stage:
         return self._call(lambda: self.bot.queue.pending)
 
     def polls(self, player: Player, *, since_ns: int = 0) -> list[Call]:
-        """What a gateway asked of the platform since then, its polls only. A poll of nobody knows whom counts as its own."""
+        """The polls that a gateway began since then. A poll during its life of nobody knows whom counts as its own."""
+        since_ns = max(since_ns, player.born_ns)
         return [
             call
             for call in self.calls
@@ -263,19 +264,28 @@ class Stage:
         self.until(lambda: self.answers(line), f"an answer to {line.marker}")
         return self.answers(line)[0]
 
+    def is_with_the_model(self, line: Line) -> None:
+        """Wait until the model is asked about a line."""
+        self._within(self.model.until(lambda _: bool(self.asked(line)), timeout_s=WAIT_S), f"{line.marker} is asked")
+
     def until(self, holds: Callable[[], object], what: str) -> None:
-        """Wait until a condition holds."""
-        end = time.monotonic() + WAIT_S
-        while not holds():
-            if time.monotonic() > end:
-                stories = [player.story(player.record()) for player in self._players if player.alive]
-                raise AssertionError("\n".join([f"{what}: not within {WAIT_S:g} s", *stories]))
-            time.sleep(0.01)
+        """Wait until something holds of what the platform saw; it is asked whenever the platform sees more."""
+        self._within(self.bot.until(lambda _: bool(holds()), timeout_s=WAIT_S), what)
+
+    def _within(self, work: Coroutine[Any, Any, object], what: str) -> None:
+        try:
+            self._await(work)
+        except TimeoutError:
+            stories = [player.story(player.record()) for player in self._players if player.alive]
+            raise AssertionError("\n".join([f"{what}: not within {WAIT_S:g} s", *stories])) from None
 
     def _await(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_S)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_S + 5)
 
     def _call(self, work: Callable[[], T]) -> T:
+        if threading.current_thread() is self._thread:
+            return work()
+
         async def call() -> T:
             return work()
 

@@ -20,6 +20,8 @@ from journal.events import Process, Side
 T = TypeVar("T")
 WAIT_S = 20.0
 """Nothing that a test waits for takes longer."""
+LOOK_S = 0.02
+"""How often a thing is looked at that does not say when it changes."""
 _IDENTITY = TypeAdapter(Identity)
 _FINDINGS = TypeAdapter(tuple[Finding, ...])
 _FLUSHED = TypeAdapter(tuple[Flushed, ...])
@@ -89,6 +91,7 @@ class Player:
         self.side = side
         self.process = process
         self.log = log
+        self.born_ns = time.monotonic_ns()
         self.connected = side == "blue"
         self._strings = strings
         self._system = system
@@ -171,6 +174,14 @@ class Player:
             if time.monotonic() > end:
                 raise AssertionError(f"{what}: not within {WAIT_S:g} s\n{self.story(record)}")
 
+    def until_idle(self) -> None:
+        """Wait until no turn is in flight. It is asked whenever the ledger was told something, and now and then."""
+        version, end = -1, time.monotonic() + WAIT_S
+        while self.turns():
+            if time.monotonic() > end:
+                raise AssertionError(f"turns in flight: not within {WAIT_S:g} s\n{self.story(self.record())}")
+            version = self._pull("ledger", "record", version, LOOK_S)["version"]
+
     # ---- the process
 
     @property
@@ -185,9 +196,8 @@ class Player:
         """Wait until the strings can be pulled."""
         end = time.monotonic() + WAIT_S
         while not self._strings.exists():
-            if not self.alive or time.monotonic() > end:
+            if self._system.exit_code(self.process, wait_s=LOOK_S) is not None or time.monotonic() > end:
                 raise AssertionError(f"{self.side} does not stand\n{self.story(Record())}")
-            time.sleep(0.02)
 
     def kill(self) -> None:
         """End that very process, if it lives."""

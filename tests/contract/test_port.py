@@ -35,11 +35,6 @@ def another_is_answered(stage: Stage, player: Player) -> Record:
     return player.until(told("finish", line), "the barrier's turn is finished")
 
 
-def idle(stage: Stage, player: Player) -> None:
-    """Wait until no turn is in flight."""
-    stage.until(lambda: player.turns() == 0, "no turn in flight")
-
-
 # ------------------------------------------------------------------------------------------------ what comes in
 
 
@@ -151,7 +146,7 @@ def test_a_lost_hold_sends_nothing(stage: Stage, blue: Player) -> None:
     blue.order("intend", "LostHold")
     line = stage.say()
     blue.until(refused("intend", line), "the intent is refused")
-    idle(stage, blue)
+    blue.until_idle()
     another_is_answered(stage, blue)
     assert not [call for call in stage.calls if call.chat_id == line.chat and call.method.startswith("sendM")]
     stage.answer(stage.say(chat=line.chat))
@@ -184,7 +179,7 @@ def test_quick_texts_are_one_turn_over_both_messages(stage: Stage, blue: Player)
 
 def test_a_follow_up_in_a_busy_chat_is_a_turn_after_it(stage: Stage, blue: Player) -> None:
     first = stage.say(slow=True)
-    stage.until(lambda: stage.asked(first), "the slow turn is with the model")
+    stage.is_with_the_model(first)
     second = stage.say(chat=first.chat)
     blue.until(told("accept", second), "the follow-up is accepted")
     stage.let_slow_go()
@@ -204,8 +199,9 @@ def test_a_send_whose_connection_was_lost_is_not_sent_again_and_settled_once(sta
     another_is_answered(stage, blue)
     (end,) = record.ends(line.marker)
     assert end.call == "finish" or end.outcome == "ambiguous"
-    (request,) = stage.answers(line)
-    assert request.outcome == "dropped"
+    assert [(request.text, request.outcome) for request in stage.answers(line)] == [
+        (f"answer [{line.marker}]", "dropped")
+    ]
     assert "sent" not in blue.record().calls(line.marker), "nobody told it that the part was taken"
     stage.answer(stage.say(chat=line.chat))
 
@@ -234,7 +230,7 @@ def test_after_pause_nobody_polls_and_the_turn_in_flight_is_finished_and_answere
     stage: Stage, blue: Player, green: Player
 ) -> None:
     slow = stage.say(slow=True)
-    stage.until(lambda: stage.asked(slow), "the slow turn is with the model")
+    stage.is_with_the_model(slow)
     blue.pause()
     paused_ns = time.monotonic_ns()
     assert blue.turns() == 1
@@ -243,7 +239,7 @@ def test_after_pause_nobody_polls_and_the_turn_in_flight_is_finished_and_answere
     stage.answer(slow)
     record = blue.until(told("finish", slow), "the turn in flight is finished")
     assert record.calls(slow.marker) == ["accept", "start", "intend", "sent", "finish"]
-    idle(stage, blue)
+    blue.until_idle()
     assert meanwhile.update_id in stage.pending
     green.connect()
     stage.answer(meanwhile)
@@ -267,13 +263,13 @@ def test_what_waits_behind_a_turn_is_not_started_after_pause_and_is_when_it_come
     stage: Stage, blue: Player
 ) -> None:
     slow = stage.say(slow=True)
-    stage.until(lambda: stage.asked(slow), "the slow turn is with the model")
+    stage.is_with_the_model(slow)
     behind = stage.say(chat=slow.chat)
     record = blue.until(told("accept", behind), "the follow-up is accepted")
     blue.pause()
     stage.let_slow_go()
     stage.answer(slow)
-    idle(stage, blue)
+    blue.until_idle()
     assert "start" not in blue.record().calls(behind.marker)
     blue.connect()
     assert "start" not in another_is_answered(stage, blue).calls(behind.marker)
@@ -323,12 +319,14 @@ def test_a_green_waits_without_polling_until_connect(stage: Stage, blue: Player)
 
 
 def test_after_end_it_exits_with_0_and_never_polls_again(stage: Stage, blue: Player, green: Player) -> None:
-    green.connect()  # blue's poll is ended by it, and blue polls again until it is told to end
     blue.pause()
+    green.connect()
     another_is_answered(stage, green)
+    green.until_idle()
+    ended_ns = time.monotonic_ns()
     for player in (blue, green):
-        ended_ns = time.monotonic_ns()
         player.end()
+    for player in (blue, green):
         assert player.exit_code() == 0, player.story(Record())
         assert not stage.polls(player, since_ns=ended_ns)
 
@@ -338,14 +336,14 @@ def test_after_end_it_exits_with_0_and_never_polls_again(stage: Stage, blue: Pla
 
 def test_load_gives_the_digests_that_flush_gave(stage: Stage, blue: Player, green: Player) -> None:
     another_is_answered(stage, blue)
-    idle(stage, blue)
+    blue.until_idle()
     flushed = blue.flush()
     assert {"routing", "transcripts"} <= {each.part for each in flushed}
     assert all(each.count for each in flushed)
     assert green.load() == flushed
     assert green.load() == flushed, "loading twice changes nothing"
     another_is_answered(stage, blue)
-    idle(stage, blue)
+    blue.until_idle()
     after = blue.flush()
     assert {each.digest for each in after}.isdisjoint(each.digest for each in flushed)
     assert green.load() == after
@@ -358,7 +356,7 @@ def test_a_chat_made_in_one_process_is_known_to_the_other_after_load(stage: Stag
     first = stage.say()
     stage.answer(first)
     green.until(told("finish", first), "green's turn is finished")
-    idle(stage, green)
+    green.until_idle()
     green.pause()
     assert blue.load() == green.flush()
     blue.connect()
@@ -366,7 +364,7 @@ def test_a_chat_made_in_one_process_is_known_to_the_other_after_load(stage: Stag
     stage.answer(second)
     assert stage.asked(second)[0].history == 3, "what was said in the other process is remembered"
     another_is_answered(stage, blue)  # a new chat: writing it must not erase the other's
-    idle(stage, blue)
+    blue.until_idle()
     assert {each.part: each.count for each in blue.flush()}["routing"] == before["routing"] + 2
     assert green.load() == blue.flush()
 
@@ -382,22 +380,24 @@ def test_adopted_watchers_are_pending(stage: Stage, blue: Player, green: Player)
 def test_a_sample_has_polls_and_turns(stage: Stage, blue: Player) -> None:
     another_is_answered(stage, blue)
     blue.pause()
+    paused_ns = time.monotonic_ns()
     blue.connect()
-    stage.until(lambda: blue.sample().polls[ADAPTER] >= 1, "a clean poll is counted")
-    idle(stage, blue)
+    another_is_answered(stage, blue)
+    blue.until_idle()
     before = blue.sample()
+    assert 1 <= before.polls[ADAPTER] <= len(stage.polls(blue, since_ns=paused_ns)), "counted since the last connect"
     assert before.turns == before.waiting == 0
     assert before.rss_mb > 1
     assert before.loop_lag_ms >= 0
     slow = stage.say(slow=True)
-    stage.until(lambda: stage.asked(slow), "the slow turn is with the model")
+    stage.is_with_the_model(slow)
     during = blue.sample()
     assert during.turns == blue.turns() == 1
     assert during.polls[ADAPTER] > before.polls[ADAPTER]
     stage.let_slow_go()
     stage.answer(slow)
     blue.until(told("finish", slow), "the slow turn is finished")
-    idle(stage, blue)
+    blue.until_idle()
     after = blue.sample()
     assert after.answered == before.answered + 1
     assert after.errors == before.errors

@@ -149,6 +149,17 @@ class System:
         """Start green: a live process, never a fork of this one, that knows its role by its environment."""
         return self.spawn(command, {**env, ROLE: "green"}, log)
 
+    def carrying(self, variable: str, value: str) -> list[Process]:
+        """Every living process of this user that was started with that environment variable, or by one that was."""
+        wanted = os.fsencode(f"{variable}={value}")
+        found = []
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError):
+                if entry.name.isdigit() and wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    process = self.identify(int(entry.name))
+                    found += [process] if process and self.probe(process) != "dead" else []
+        return found
+
     def exit_code(self, process: Process, *, wait_s: float = 0.0) -> int | None:
         """How a process that this one spawned has ended (negative: by that signal), or None when it has not, or is not ours."""
         child = self._children.get(process.pid)

@@ -40,13 +40,17 @@ TRANSITIONS: dict[str, tuple[frozenset[Phase], frozenset[Role], Phase]] = {
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An accepted message that is not settled. ``turn`` holds it; ``due`` is what it must be settled as, once its process died."""
+    """An accepted message that is not settled. ``turn`` holds it; ``due`` is what it must be settled as, once its process died.
+
+    ``finisher`` has finished a turn over it, and settles it in the same append, whoever owns the adapters by now.
+    """
 
     chat: str
     kind: str
     turn: int | None = None
     attempts: int = 0
     due: SettledAs | None = None
+    finisher: Process | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +233,7 @@ def _turn_started(head: Head, event: e.TurnStarted, seq: int, process: Process) 
     messages = dict(head.messages)
     for m in event.messages:
         if m in messages:
-            messages[m] = replace(messages[m], turn=seq, attempts=messages[m].attempts + 1)
+            messages[m] = replace(messages[m], turn=seq, attempts=messages[m].attempts + 1, finisher=None)
     turns = {**head.turns, seq: Turn(process, event.messages, event.session)}
     return {"messages": messages, "turns": turns}
 
@@ -239,7 +243,10 @@ def _joined(head: Head, event: e.TurnJoined, seq: int, process: Process) -> Chan
     if turn is None or message is None:
         return {}
     return {
-        "messages": {**head.messages, event.message: replace(message, turn=event.turn, attempts=message.attempts + 1)},
+        "messages": {
+            **head.messages,
+            event.message: replace(message, turn=event.turn, attempts=message.attempts + 1, finisher=None),
+        },
         "turns": {**head.turns, event.turn: replace(turn, messages=(*turn.messages, event.message))},
     }
 
@@ -267,7 +274,7 @@ def _finished(head: Head, event: e.TurnFinished, seq: int, process: Process) -> 
     messages = dict(head.messages)
     for m in turn.messages:
         if m in messages and messages[m].turn == event.turn:
-            messages[m] = replace(messages[m], turn=None, due=verdict(messages[m], turn))
+            messages[m] = replace(messages[m], turn=None, due=verdict(messages[m], turn), finisher=turn.holder)
     return {"turns": {n: t for n, t in head.turns.items() if n != event.turn}, "messages": messages}
 
 

@@ -26,6 +26,9 @@ from journal.tail import Doorbell
 from replay.fold import State, fold
 
 GatewayName = Literal["reference", "hermes"]
+MARK = "HANDOFF_JOURNAL_RIG"
+"""Environment variable by which we know our processes and theirs, also one that no event names yet."""
+ROUNDS = 5
 USERS = range(FIRST_CHAT - 10, FIRST_CHAT + 400)
 
 
@@ -84,6 +87,7 @@ class Rig:
     def command(self) -> tuple[list[str], dict[str, str]]:
         """How the gateway is started: (command line, environment)."""
         base = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
+        base[MARK] = str(self.folder)
         if self.gateway == "reference":
             api = self.bot.base_url.rsplit("/bot", 1)[0]
             module = [self._python, "-m", "gateway_hooks.reference"]
@@ -139,7 +143,11 @@ class Rig:
         bell.close()
 
     def _end_all(self) -> None:
-        head = self.read().head
-        for process in {*self._processes, *(p for p in (head.blue, head.green, head.expected_green) if p)}:
-            if not self.system.ask_to_end(process, wait_s=5.0):
-                self.system.end(process)
+        """End every process that carries our mark; again, since one of them may have been about to start another."""
+        for _ in range(ROUNDS):
+            left = self.system.carrying(MARK, str(self.folder))
+            if not left:
+                return
+            for process in left:
+                if self.system.probe(process) == "stopped" or not self.system.ask_to_end(process, wait_s=5.0):
+                    self.system.end(process)

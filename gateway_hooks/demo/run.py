@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from gateway_hooks.demo.judge import Verdict, judge
-from gateway_hooks.demo.load import Item, Player, plan
-from gateway_hooks.demo.markers import markers
+from gateway_hooks.demo.load import FIRST_CHAT, Item, Player, plan
+from gateway_hooks.demo.markers import answered, mark, markers
 from gateway_hooks.demo.rig import GatewayName, Kill, Rig
 from gateway_hooks.orders import Operator
 from journal.errors import HandoffError
@@ -89,6 +90,8 @@ async def run(folder: Path, options: Options, say: Say = lambda _: None) -> tupl
             lambda s: s.head.owning == blue and bool(s.head.connected), "the gateway serves", timeout_s=BOOT_S
         )
         await rig.bot.until(lambda calls: any(c.method == "getUpdates" for c in calls), timeout_s=BOOT_S)
+        await _warm_up(rig)
+        from_ns = time.monotonic_ns()
         traffic = _plan(options)
         slow = next((item for item in traffic if item.kind == "slow"), traffic[len(traffic) // 3])
         player = Player(rig.bot.say)
@@ -106,7 +109,7 @@ async def run(folder: Path, options: Options, say: Say = lambda _: None) -> tupl
         await rig.until(lambda s: s.head.phase in AT_REST, "the handoff ends", timeout_s=2 * BOOT_S + options.bake_s)
         await playing
         say("the handoff is over; waiting for the last answers")
-        verdict = await _settled(rig, timeout_s=30 + options.slow_s)
+        verdict = await _settled(rig, from_ns, timeout_s=30 + options.slow_s)
         code = None
         if rig.read().head.phase == "complete" and not options.kill:
             code = await asyncio.to_thread(rig.system.exit_code, blue, wait_s=30)
@@ -150,13 +153,22 @@ async def _until(holds: Callable[[], bool], *, timeout_s: float) -> None:
             await asyncio.sleep(0.02)
 
 
-async def _settled(rig: Rig, *, timeout_s: float) -> Verdict:
+async def _warm_up(rig: Rig) -> None:
+    """The first turn of a process imports for seconds; no figure should speak of that."""
+    rig.bot.say(FIRST_CHAT, f"good morning {mark('m0')}")
+    await rig.bot.until(lambda calls: any("m0" in answered(c.text or "") for c in calls), timeout_s=BOOT_S)
+    await rig.until(lambda s: not s.head.messages and not s.head.turns, "the first answer", timeout_s=BOOT_S)
+
+
+async def _settled(rig: Rig, from_ns: int, *, timeout_s: float) -> Verdict:
     """Judge again until nothing is missing and nothing is open, or the time is up."""
     loop = asyncio.get_running_loop()
     end = loop.time() + timeout_s
     while True:
         state, records = rig.read(), rig.records()
-        verdict = judge(rig.bot.log.said, rig.bot.log.calls, reported=ambiguous_markers(rig, records))
+        said = [s for s in rig.bot.log.said if s.at_ns >= from_ns]
+        calls = [c for c in rig.bot.log.calls if c.begin_ns >= from_ns]
+        verdict = judge(said, calls, reported=ambiguous_markers(rig, records), end_ns=time.monotonic_ns())
         done = not verdict.lost and not state.head.messages and not state.head.turns
         if done or loop.time() > end:
             return verdict

@@ -47,7 +47,7 @@ class _Turn:
 class PuppetLedger:
     """``gateway_hooks.gateway.Ledger`` in memory: it keeps the journal's law, and can be told to refuse, to wait and to put off.
 
-    An update that is accepted again has the number that it had, and is not to be dispatched.
+    An update (its number and its stamp) that is accepted again has the number that it had, and is not to be dispatched.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class PuppetLedger:
         self._held: dict[str, threading.Event] = {}
         self._disowned = False
         self._numbers = itertools.count(1)
-        self._known: dict[tuple[str, str, str], int] = {}
+        self._known: dict[tuple[str, ...], int] = {}
         self._taken: set[int] = set()
         self._settled: set[int] = set()
         self._turns: dict[int, _Turn] = {}
@@ -125,7 +125,7 @@ class PuppetLedger:
             self._taken.add(message)
 
     def _ticket(self, platform: str, account: str, update: Update, dispatch: bool) -> Ticket:
-        key = (platform, account, update.update_id)
+        key = (platform, account, update.update_id, update.stamp)
         if key in self._known:
             return Ticket(self._known[key], platform, account, update, dispatch=False)
         self._known[key] = next(self._numbers)

@@ -219,6 +219,16 @@ class Stage:
         """Let polls through again."""
         self._call(lambda: self.bot.faults.release("getUpdates"))
 
+    def renumber(self, update_id: int) -> int:
+        """Go on numbering from there, as the platform may after a quiet week; returns where it would have gone on."""
+
+        def jump() -> int:
+            before = self.bot.queue.next_update_id
+            self.bot.queue.jump_to(update_id)
+            return before
+
+        return self._call(jump)
+
     def drop_next_send(self) -> None:
         """Take the next message, and cut the connection instead of saying so."""
         self._call(self.bot.faults.drop_next_send)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,18 @@ def test_green_is_spawned_in_a_session_of_its_own_and_told_its_role(system: Syst
 def test_what_cannot_be_started_says_why(system: System, tmp_path: Path) -> None:
     with pytest.raises(HandoffError, match="cannot start /nowhere/python: No such file"):
         system.spawn(["/nowhere/python"], {}, tmp_path / "log")
+
+
+def test_processes_are_found_by_what_they_were_started_with(system: System, tmp_path: Path) -> None:
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    parent = system.spawn([sys.executable, "-c", code], {"MARK_OF_A_TEST": str(tmp_path)}, tmp_path / "log")
+    end = time.monotonic() + WAIT_S
+    while len(found := system.carrying("MARK_OF_A_TEST", str(tmp_path))) < 2:
+        assert time.monotonic() < end
+    assert parent in found
+    for process in found:
+        system.end(process)
+    assert system.carrying("MARK_OF_A_TEST", str(tmp_path)) == []
 
 
 def test_the_exit_code_of_a_stranger_is_not_known(system: System) -> None:

@@ -669,6 +669,38 @@ FATES: list[tuple[str, list[e.Event], e.UpdateKind, e.SettledAs | None]] = [
 ]
 
 
+@pytest.mark.parametrize("settling_first", [True, False])
+@pytest.mark.parametrize("kind", ["text", "command"])
+def test_who_finishes_a_turn_settles_its_messages_before_or_after_even_without_the_adapters(
+    kind: e.UpdateKind, settling_first: bool
+) -> None:
+    book = Book().reach("ack")
+    messages = book.accept(1, kind=kind), book.accept(2)
+    turn = book.turn(*messages)
+    book.say(BLUE, paused())
+    book.say(BLUE, e.HandoffActive(turns=1))
+    ending: list[e.Event] = [e.MessageSettled(message=m, outcome="no_reply") for m in messages]
+    ending.insert(2 if settling_first else 0, e.TurnFinished(turn=turn, outcome="no_reply"))
+    for event in ending:
+        book.say(BLUE, event)
+    assert not book.head.messages
+
+
+def test_who_has_finished_a_turn_has_no_say_once_another_has_started_it() -> None:
+    book = Book().reach("ack")
+    message = book.accept()
+    turn = book.turn(message)
+    book.say(BLUE, paused())
+    book.say(BLUE, e.HandoffActive(turns=1))
+    book.say(BLUE, e.TurnFinished(turn=turn, outcome="cancelled"))
+    again = book.turn(message)
+    with pytest.raises(LostHold):
+        book.say(BLUE, e.MessageSettled(message=message, outcome="no_reply"))
+    book.say(GREEN, e.TurnFinished(turn=again, outcome="cancelled"))
+    with pytest.raises(IllegalTransition, match="due to be settled"):
+        book.say(BLUE, e.MessageSettled(message=message, outcome="no_reply"))
+
+
 @pytest.mark.parametrize("ending", ["lost", "finished"])
 @pytest.mark.parametrize(("said", "kind", "due"), [f[1:] for f in FATES], ids=[f[0] for f in FATES])
 def test_what_becomes_of_a_message_whose_turn_ended_without_settling_it(
@@ -692,9 +724,8 @@ def test_what_becomes_of_a_message_whose_turn_ended_without_settling_it(
     with pytest.raises(AlreadyTaken):
         book.turn(message)
     wrong: e.SettledAs = "abandoned" if due != "abandoned" else "answered"
-    assert book.head.owning is not None
     with pytest.raises(IllegalTransition, match="due to be settled"):
-        book.say(book.head.owning, e.MessageSettled(message=message, outcome=wrong))
+        book.say(OPERATOR, e.MessageSettled(message=message, outcome=wrong))
     book.say(OPERATOR, e.MessageSettled(message=message, outcome=due))
     assert not book.head.messages
 

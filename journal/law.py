@@ -262,7 +262,7 @@ def _settled(head: Head, event: e.MessageSettled, writer: Writer) -> None:
     message = head.messages.get(event.message)
     if message is None:
         raise AlreadyTaken(f"message {event.message} is settled already")
-    if message.turn is None and message.finisher == writer.process:
+    if message.finisher == writer.process:
         return  # who has finished its turn knows best
     if message.due is not None:
         if event.outcome != message.due:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,9 +13,15 @@ import pytest
 from gateway_hooks.demo.judge import Verdict
 from gateway_hooks.demo.rig import Kill
 from gateway_hooks.demo.run import Options, Report, run
+from gateway_hooks.demo.wire import read
 from journal.events import Phase, Side, TurnFinished
 from journal.record import Record
 from replay.fold import State
+from tests.e2e.agreement import (
+    answered_as_the_record_says,
+    polled_by_whom_the_record_says,
+    sessions_as_hermes_has_them,
+)
 from tests.e2e.upgrading_today import replace
 from tests.hermes_venv import hermes_venv
 
@@ -24,9 +29,9 @@ Played = tuple[Report, Verdict, State, list[Record]]
 
 
 @pytest.fixture(scope="module")
-def python() -> Iterator[str]:
+def python() -> str:
     """The interpreter of an environment that holds hermes-agent 0.19.0 and this project."""
-    yield str(hermes_venv("0.19.0") / "bin" / "python")
+    return str(hermes_venv("0.19.0") / "bin" / "python")
 
 
 def play(folder: Path, options: Options) -> Played:
@@ -128,3 +133,11 @@ def test_after_a_rollback_from_the_bake_blue_knows_the_fifty_that_green_answered
     }
     assert json.loads(serving.body)["digests"] == flushed
     assert chats_in_routing(tmp_path) >= {str(answer.chat_id) for answer in verdict.answers}
+
+
+def test_the_state_at_every_seq_agrees_with_the_platform_and_with_hermes(upgraded: tuple[Path, Played]) -> None:
+    folder, (_, _, _, records) = upgraded
+    _, calls = read(folder / "botapi.jsonl")
+    assert polled_by_whom_the_record_says(records, calls) > 20
+    assert answered_as_the_record_says(records, calls) > 20
+    assert sessions_as_hermes_has_them(records, folder / "home") >= 6

@@ -10,9 +10,11 @@ import pytest
 from gateway_hooks.demo.judge import Verdict
 from gateway_hooks.demo.rig import Kill
 from gateway_hooks.demo.run import Options, Report, run
+from gateway_hooks.demo.wire import read
 from journal.events import Phase, Side, TurnFinished
 from journal.record import Record
 from replay.fold import State
+from tests.e2e.agreement import answered_as_the_record_says, polled_by_whom_the_record_says
 
 Played = tuple[Report, Verdict, State, list[Record]]
 
@@ -104,3 +106,10 @@ def test_after_a_rollback_from_the_bake_blue_knows_what_green_answered(tmp_path:
     flushed = {r.event.part: r.event.digest for r in records if r.type == "SESSION_FLUSHED" and r.process == green}  # type: ignore[attr-defined]
     assert serving.event.digests == flushed  # type: ignore[attr-defined]
     assert state.head.owner == "blue"
+
+
+def test_the_state_at_every_seq_agrees_with_the_platform(tmp_path: Path) -> None:
+    _, _, _, records = play(tmp_path)
+    _, calls = read(tmp_path / "botapi.jsonl")
+    assert polled_by_whom_the_record_says(records, calls) > 10
+    assert answered_as_the_record_says(records, calls) > 10

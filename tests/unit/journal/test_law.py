@@ -696,9 +696,23 @@ def test_who_has_finished_a_turn_has_no_say_once_another_has_started_it() -> Non
     again = book.turn(message)
     with pytest.raises(LostHold):
         book.say(BLUE, e.MessageSettled(message=message, outcome="no_reply"))
-    book.say(GREEN, e.TurnFinished(turn=again, outcome="cancelled"))
+    book.say(GREEN, e.ReplyIntended(turn=again, part=0))
+    book.say(BLUE, lost("green", GREEN))
     with pytest.raises(IllegalTransition, match="due to be settled"):
         book.say(BLUE, e.MessageSettled(message=message, outcome="no_reply"))
+
+
+def test_who_has_finished_a_turn_has_no_say_once_the_message_was_merged_into_anothers() -> None:
+    book = Book().reach("ack")
+    first, second = book.accept(1), book.accept(2)
+    turn = book.turn(first)
+    book.say(BLUE, paused())
+    book.say(BLUE, e.HandoffActive(turns=1))
+    book.say(BLUE, e.TurnFinished(turn=turn, outcome="cancelled"))
+    other = book.turn(second)
+    book.say(GREEN, e.TurnJoined(turn=other, message=first))
+    with pytest.raises(LostHold):
+        book.say(BLUE, e.MessageSettled(message=first, outcome="no_reply"))
 
 
 @pytest.mark.parametrize("ending", ["lost", "finished"])

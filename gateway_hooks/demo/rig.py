@@ -146,8 +146,10 @@ class Rig:
         """End every process that carries our mark; again, since one of them may have been about to start another."""
         for _ in range(ROUNDS):
             left = self.system.carrying(MARK, str(self.folder))
-            if not left:
-                return
             for process in left:
                 if self.system.probe(process) == "stopped" or not self.system.ask_to_end(process, wait_s=5.0):
                     self.system.end(process)
+            if not left:
+                break
+        for process in self._processes:
+            self.system.exit_code(process, wait_s=5.0)  # no zombie stays

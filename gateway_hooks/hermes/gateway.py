@@ -7,7 +7,6 @@ then on the manager's thread drives it; everything that touches Hermes hops onto
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
 import sys
 import threading
@@ -40,6 +39,7 @@ from gateway_hooks.hermes.sessions import Sessions
 from gateway_hooks.hermes.telegram import PLATFORM, Telegram
 from gateway_hooks.hermes.turns import STREAM, Turns
 from gateway_hooks.hermes.warm import Guards, Start
+from gateway_hooks.hermes.warmth import Warmth
 from gateway_hooks.hermes.watchers import Watchers
 
 T = TypeVar("T")
@@ -57,6 +57,7 @@ class HermesGateway(Gateway):
         self.hold = Hold(held=serving, green=green)
         self._on_armed = on_armed
         self._warm = threading.Event()
+        self._warmth = Warmth(home / "handoff")
         self._runner: Any = None
         self._telegrams: list[Telegram] = []
         self._guards = Guards(self.hold, home, self.arm)
@@ -110,13 +111,15 @@ class HermesGateway(Gateway):
     def load(self) -> tuple[Flushed, ...]:
         if not self._warm.wait(WARM_WITHIN_S):
             raise GatewayFault("Hermes did not come up to its first poll in time", hint="look into its log")
-        importlib.import_module("run_agent")  # seconds, that the first turn would take
+        self._warmth.take()
         flushed = self._sessions.load()
         self._on_loop(self._warm_up(), 10.0)
         return flushed
 
     def flush(self) -> tuple[Flushed, ...]:
         self._armed()
+        if self.hold.held:
+            self._warmth.leave()
         return self._sessions.flush()
 
     # ---- the adapters

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from journal.bell import Bell, read_head
+from journal.tail import Doorbell
+from tests.builders import WAIT_S
 
 DIGEST, OTHER = bytes(range(32)), bytes(32)
 
@@ -19,9 +21,18 @@ def bell(tmp_path: Path) -> Iterator[Bell]:
 
 
 def test_the_bell_holds_the_head_that_was_rung_last(bell: Bell, tmp_path: Path) -> None:
-    for seq, digest in ((123456789, OTHER), (7, DIGEST)):
+    for seq, digest in ((7, OTHER), (123456789, DIGEST)):
         bell.ring(seq, digest)
         assert read_head(tmp_path / "bell") == (seq, digest)
+
+
+def test_a_ring_that_comes_too_late_keeps_the_later_head_and_still_rings(bell: Bell, tmp_path: Path) -> None:
+    bell.ring(9, DIGEST)
+    doorbell = Doorbell(tmp_path / "bell")
+    bell.ring(8, OTHER)
+    assert read_head(tmp_path / "bell") == (9, DIGEST)
+    assert doorbell._rung.wait(WAIT_S)
+    doorbell.close()
 
 
 @pytest.mark.parametrize("content", [None, b"", b"7", b"7 zz", b"\xff\xfe", b"x " + b"0" * 64])

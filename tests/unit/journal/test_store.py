@@ -511,12 +511,19 @@ def test_the_bells_head_never_goes_back(folder: Path, clock: Callable[[], Stamp]
     two.close()
 
 
-def test_the_bell_rings_while_the_gate_is_held(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two writers that rang after letting go could ring in the wrong order."""
+def test_the_bell_rings_once_the_gate_is_free(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is woken, or freezes this process at that sign, must not meet a gate that is held."""
     held: list[bool] = []
     monkeypatch.setattr(Bell, "ring", lambda *_: held.append(journal.gate._mutex.locked()))
     journal.append(NOTE, writer=THEM)
-    assert held == [True]
+    assert held == [False]
+
+
+def test_a_new_journal_does_not_inherit_the_head_of_an_old_one(journal: Journal, clock: Callable[[], Stamp]) -> None:
+    journal.append(NOTE, NOTE, writer=THEM)
+    journal.path.rename(journal.folder / "old")
+    create(journal.folder, at_ns=1)
+    assert read_head(journal.folder / "bell") is None
 
 
 def test_a_key_file_that_was_lost_is_said(folder: Path) -> None:

@@ -12,11 +12,14 @@ from collections.abc import Callable, Sequence
 
 from gateway_hooks.gateway import Ticket, Update
 from journal import events as e
+from journal.errors import Busy
 from journal.head import Head
 from journal.pseudonyms import Pseudonyms, seal
-from journal.record import Draft, Writer
+from journal.record import Draft, Receipt, Writer
 from journal.store import Journal, Reader
 
+PATIENCE = 10
+"""How often an append waits for the gate before it gives up."""
 _SETTLES: dict[e.TurnOutcome, e.SettledAs] = {
     "answered": "answered",
     "no_reply": "no_reply",
@@ -28,6 +31,7 @@ _SETTLES: dict[e.TurnOutcome, e.SettledAs] = {
 class Inbox:
     """``gateway_hooks.gateway.Ledger`` over a journal. Thread-safe; every method is a durable append and blocks for it.
 
+    ``on_busy`` is called with the holder's pid when the gate was not free in time, before it is tried again.
     ``taking`` is whether what comes in goes to dispatch; while it is False everything waits in the journal.
     """
 
@@ -38,6 +42,7 @@ class Inbox:
         self._names = names
         self._writer = writer
         self.entropy = entropy
+        self.on_busy: Callable[[int | None], None] = lambda _holder: None
         self._lock = threading.RLock()
         self._dispatched: set[int] = set()
         self.taking = taking
@@ -52,11 +57,22 @@ class Inbox:
         if next_offset is not None:
             drafts.append(Draft(e.AdapterOffset(platform=platform, account=who, next_offset=next_offset)))
         with self._lock:
-            receipts = self._journal.append(*drafts, writer=self._writer)
+            receipts = self._append(*drafts)
             return tuple(
                 Ticket(receipt.seq, platform, account, update, self._claim(receipt.seq))
                 for receipt, update in zip(receipts, updates, strict=False)
             )
+
+    def _append(self, *drafts: Draft) -> tuple[Receipt, ...]:
+        """Append, and wait for a gate that is held: a turn must not be dropped because somebody else is slow, or stopped."""
+        for attempt in range(1, PATIENCE + 1):
+            try:
+                return self._journal.append(*drafts, writer=self._writer)
+            except Busy as error:
+                if attempt == PATIENCE:
+                    raise
+                self.on_busy(error.holder)
+        raise AssertionError("unreachable")
 
     def _accepted(self, platform: str, who: str, account: str, update: Update) -> Draft:
         payload, digest = seal(_pack(platform, account, update), self.entropy(16))
@@ -121,21 +137,21 @@ class Inbox:
     def start(self, messages: Sequence[int], session: str) -> int:
         """See the port. Raises ``StaleEpoch`` or ``AlreadyTaken``."""
         event = e.TurnStarted(messages=tuple(messages), session=self._names.of("s", session))
-        (receipt,) = self._journal.append(Draft(event), writer=self._writer)
+        (receipt,) = self._append(Draft(event))
         return receipt.seq
 
     def join(self, turn: int, message: int) -> None:
         """See the port."""
-        self._journal.append(Draft(e.TurnJoined(turn=turn, message=message), cause=turn), writer=self._writer)
+        self._append(Draft(e.TurnJoined(turn=turn, message=message), cause=turn))
 
     def intend(self, turn: int, part: int, of: int | None = None) -> None:
         """See the port. Raises ``LostHold``: do not send."""
-        self._journal.append(Draft(e.ReplyIntended(turn=turn, part=part, of=of), cause=turn), writer=self._writer)
+        self._append(Draft(e.ReplyIntended(turn=turn, part=part, of=of), cause=turn))
 
     def sent(self, turn: int, part: int, reference: str | None) -> None:
         """See the port."""
         event = e.ReplySent(turn=turn, part=part, reference=reference)
-        self._journal.append(Draft(event, cause=turn), writer=self._writer)
+        self._append(Draft(event, cause=turn))
 
     def finish(self, turn: int, outcome: e.TurnOutcome) -> None:
         """See the port. The first message of a merged turn is settled as the turn ended, the others as merged.
@@ -150,13 +166,11 @@ class Inbox:
             settled: e.SettledAs = "merged" if n and outcome == "answered" else _SETTLES[outcome]
             settled = "ambiguous" if unknown else settled
             drafts.append(Draft(e.MessageSettled(message=seq, outcome=settled, turn=turn), cause=turn))
-        self._journal.append(*drafts, writer=self._writer)
+        self._append(*drafts)
 
     def settle(self, message: int, outcome: e.SettledAs) -> None:
         """See the port."""
-        self._journal.append(
-            Draft(e.MessageSettled(message=message, outcome=outcome), cause=message), writer=self._writer
-        )
+        self._append(Draft(e.MessageSettled(message=message, outcome=outcome), cause=message))
 
 
 def _waiting(head: Head, dispatched: set[int]) -> list[int]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from gateway_hooks.gateway import Flushed, Gateway, GatewayFault, Watcher
 from gateway_hooks.inbox import Inbox
 from gateway_hooks.process import World
-from gateway_hooks.settling import settle
+from gateway_hooks.settling import free_gate, settle
 from journal import events as e
 from journal.errors import Busy, HandoffError, IllegalTransition
 from journal.events import Process, Side
@@ -77,6 +77,7 @@ class Manager(threading.Thread):
         self._state = State()
         self._seen = _Seen(polling=polling, loaded={})
         self._freed: Process | None = None
+        inbox.on_busy = self._free_gate
         self._over = threading.Event()
 
     # --------------------------------------------------------------------------------------- the loop
@@ -126,12 +127,7 @@ class Manager(threading.Thread):
         return acted
 
     def _free_gate(self, holder: int | None) -> None:
-        """Whoever is stopped while it holds the gate holds SQLite's lock too: nothing goes on before it is ended."""
-        process = self._world.identify(holder) if holder else None
-        if process and process != self._writer.process and self._world.probe(process) == "stopped":
-            log.error("process %d is stopped and holds the journal's gate: ended", process.pid)
-            self._world.end(process)
-            self._freed = process
+        self._freed = free_gate(self._world, holder) or self._freed
 
     def _lost_seat(self) -> bool:
         """We were settled as dead (stopped for long, perhaps) or have said goodbye: write nothing, hold nothing, go."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from gateway_hooks.gateway import Gateway
 from gateway_hooks.inbox import Inbox
 from gateway_hooks.manager import Manager, folder_of
 from gateway_hooks.process import ROLE, System, argv
-from gateway_hooks.settling import settle
+from gateway_hooks.settling import free_gate, settle
 from journal import events as e
-from journal.errors import HandoffError, IllegalTransition
+from journal.errors import Busy, HandoffError, IllegalTransition
 from journal.events import Process, Side
 from journal.head import Head
 from journal.pseudonyms import Pseudonyms
@@ -30,6 +31,8 @@ log = logging.getLogger("handoff_journal")
 RUNTIME = "HANDOFF_JOURNAL_RUNTIME"
 GATE_S = 3.0
 """How long a gateway waits for the gate before it looks whether its holder is stopped."""
+NAMED_S = 30.0
+"""How long a spawned process waits for the word that names it."""
 _GREEN: tuple[Side, bool] = ("green", False)
 
 
@@ -74,6 +77,15 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
         HandoffError: The journal cannot be used; run the gateway without it, or not at all.
     """
     system = System()
+    while True:
+        try:
+            return _take(home, gateway, env, system)
+        except Busy as error:
+            if free_gate(system, error.holder) is None:
+                raise
+
+
+def _take(home: Path, gateway: Gateway, env: Mapping[str, str], system: System) -> Seat:
     folder = folder_of(home)
     journal = Journal(folder, system.now, deadline_s=GATE_S)
     me = system.me()
@@ -81,6 +93,8 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
     names = Pseudonyms(read_key(folder))
     identity = gateway.identity()
     runtime = env.get(RUNTIME, runtimes.SAME)
+    if spawned:
+        _until_named(journal, me)
     while True:
         dead = [] if spawned else _dead(journal.catch_up(), system)
         head = journal.catch_up()  # what the dead said last stands before what is said of them
@@ -112,6 +126,22 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
     manager = Manager(journal, gateway, inbox, system, writer, spawn, polling=serving)
     log.info("took the seat of %s, %s", side, "serving" if serving else "waiting")
     return Seat(side, serving, inbox, manager, journal)
+
+
+def _until_named(journal: Journal, me: Process) -> None:
+    """Wait until GREEN_SPAWNED names this process. Whoever spawned it and died before it could say so leaves an orphan.
+
+    Raises:
+        StandAside: It will not be named any more.
+    """
+    parent, deadline = os.getppid(), time.monotonic() + NAMED_S
+    while (head := journal.catch_up()).expected_green != me:
+        waited = time.monotonic() > deadline or os.getppid() != parent
+        if waited or head.phase != "requested" or head.expected_green is not None:
+            raise StandAside(
+                "no handoff waits for this process", hint="it was started as green and ends; promote again"
+            )
+        time.sleep(0.02)
 
 
 def _dead(head: Head, system: System) -> list[tuple[Side, Process]]:

@@ -1,11 +1,17 @@
-"""Settle the dead: what one append says about a process that is certainly gone."""
+"""Settle the dead: what one append says about a process that is certainly gone, and who has to be ended before anybody can say it."""
 
 from __future__ import annotations
 
+import logging
+
+from gateway_hooks.process import World
 from journal import events as e
 from journal.events import Process, Side
 from journal.head import Head, verdicts
 from journal.record import Draft
+
+
+log = logging.getLogger("handoff_journal")
 
 
 def settle(head: Head, side: Side, process: Process, how: str) -> list[Draft]:
@@ -22,3 +28,20 @@ def settle(head: Head, side: Side, process: Process, how: str) -> list[Draft]:
     for seq, outcome in verdicts(head, process).items():
         drafts.append(Draft(e.MessageSettled(message=seq, outcome=outcome)))
     return drafts
+
+
+def free_gate(world: World, holder: int | None) -> Process | None:
+    """End the holder of the journal's gate when it is stopped: it holds SQLite's lock too, so nothing goes on before.
+
+    Args:
+        world: The operating system.
+        holder: The pid that the gate's file names.
+    Returns:
+        The process that was ended, or None when the holder is merely slow.
+    """
+    process = world.identify(holder) if holder else None
+    if process is None or process == world.me() or world.probe(process) != "stopped":
+        return None
+    log.error("process %d is stopped and holds the journal's gate: ended", process.pid)
+    world.end(process)
+    return process

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+_LENGTH = 20 + 1 + 64 + 1
+
 
 class Bell:
     """The writing side. ``folder`` is ``HERMES_HOME/handoff/bell``."""
@@ -20,14 +22,22 @@ class Bell:
         self._inode = 0
 
     def ring(self, seq: int, digest: bytes) -> None:
-        """Write the head in one ``pwrite``. A bell that cannot be rung is not an error: the event stands."""
+        """Write the head in one ``pwrite``; a later one that stands there already is kept, and rings all the same.
+
+        Writers ring after they have let go of the gate, so not always in order. A bell that cannot be rung is not an error: the
+        event stands.
+        """
         try:
             if self._fd < 0 or not self._stands():  # the folder was removed or moved: ring where the readers look
                 self.close()
                 self._path.parent.mkdir(mode=0o700, exist_ok=True)
                 self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 self._inode = os.fstat(self._fd).st_ino
-            os.pwrite(self._fd, f"{seq:<20} {digest.hex()}\n".encode(), 0)
+            standing = os.pread(self._fd, 20, 0).strip()
+            if standing.isdigit() and int(standing) > seq:
+                os.pwrite(self._fd, b"\n", _LENGTH - 1)
+            else:
+                os.pwrite(self._fd, f"{seq:<20} {digest.hex()}\n".encode(), 0)
         except OSError:
             self.close()
 

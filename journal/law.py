@@ -92,8 +92,6 @@ def _requested(head: Head, event: e.HandoffRequested, _writer: Writer) -> None:
 def _init(head: Head, event: e.HandoffInit, _writer: Writer) -> None:
     if head.expected_green != event.green:
         raise IllegalTransition("HANDOFF_INIT names another process than GREEN_SPAWNED", hint="refold and decide again")
-    if head.green is not None and head.green != event.green:
-        raise IllegalTransition(f"process {head.green.pid} sits as green", hint="let it exit, or settle it")
 
 
 def _ack(head: Head, event: e.HandoffAck, _writer: Writer) -> None:
@@ -177,8 +175,6 @@ def _started(head: Head, event: e.ProcessStarted, writer: Writer) -> None:
     if event.serving != (event.side == head.owner):
         raise IllegalTransition(f"{head.owner} owns the adapters", hint="serve with them, or start without serving")
     if event.side == "green" and head.phase not in ("baking", "complete") and head.expected_green != writer.process:
-        if head.phase == "requested" and head.expected_green is None:
-            return  # blue says GREEN_SPAWNED in a moment, and HANDOFF_INIT compares
         raise IllegalTransition("this process was not spawned as green", hint="exit")
 
 

@@ -57,6 +57,7 @@ def create(folder: Path, *, at_ns: int) -> None:
             connection.isolation_level = None
             if schema.is_empty(connection):  # also when a creation was cut short
                 schema.create(connection, at_ns)
+                (folder / "bell" / "head").unlink(missing_ok=True)  # another journal's
     except (OSError, sqlite3.Error) as error:
         raise DiskTrouble(
             f"cannot create a journal in {folder}: {error}", hint="check the folder and the disk"
@@ -214,8 +215,8 @@ class Journal:
                     raise
             grew, self._head = head.seq > self._head.seq, head
             self._check_identity()
-            if grew:  # under the gate, so that the bell's head never goes back
-                self._bell.ring(head.seq, head.hash)
+        if grew:  # once the gate is free: who is woken may want to append
+            self._bell.ring(head.seq, head.hash)
         return receipts
 
     def _write(self, drafts: Sequence[Draft], writer: Writer) -> tuple[tuple[Receipt, ...], Head]:

@@ -21,7 +21,8 @@ class Item:
     """One event on its way. ``messages`` are the seqs that it speaks for: one, or several once texts were merged.
 
     ``fetched``: journaled, not yet handed to the handlers. ``seen``: a handler has it. ``carried``: it waits in one of the
-    gateway's own queues. ``started``: a turn was opened for it, and whoever opened it settles it.
+    gateway's own queues. ``started``: a turn was opened for it, and whoever opened it settles it. ``again``: the journal has
+    given it back, so it may have been started before, by a process that died.
     """
 
     ticket: Ticket
@@ -29,6 +30,7 @@ class Item:
     place: Place = "fetched"
     messages: list[int] = field(default_factory=list)
     missed: int = 0
+    again: bool = False
 
 
 class Inbox:
@@ -53,7 +55,7 @@ class Inbox:
         """Note that a message has come back to be dispatched; False when it is on its way here already."""
         if ticket.update.update_id in self._items:
             return False
-        self._items[ticket.update.update_id] = Item(ticket, now_s, messages=[ticket.message])
+        self._items[ticket.update.update_id] = Item(ticket, now_s, messages=[ticket.message], again=True)
         return True
 
     def see(self, update_id: str) -> Ticket | None:
@@ -83,6 +85,11 @@ class Inbox:
         """Where an event stands; None when it is not here (settled, merged, or never accepted)."""
         item = self._items.get(update_id)
         return None if item is None else item.place
+
+    def again(self, update_id: str) -> bool:
+        """Whether somebody may have started this event before."""
+        item = self._items.get(update_id)
+        return item is not None and item.again
 
     def messages(self, update_id: str) -> tuple[int, ...]:
         """What an event speaks for; empty when nothing of it was accepted."""

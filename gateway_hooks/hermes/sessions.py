@@ -16,6 +16,8 @@ from gateway_hooks.hermes.hold import Hold, log
 from gateway_hooks.hermes.internals import module, wrap
 
 Table = dict[str, str]
+PREVIEW = 80
+"""How long a preview in Hermes' list of questions can be."""
 
 
 class Sessions:
@@ -71,6 +73,31 @@ class Sessions:
             getattr(runner, "_session_model_overrides", {}).pop(key, None)
         return self.digests()
 
+    def forget_attempt(self, session: str, text: str) -> None:
+        """Take out of a transcript the question with which it ends, when that is what is asked again now.
+
+        Hermes writes a question down when its turn begins. Whoever dies there leaves it unanswered, and the model would read it
+        twice. An attempt that got to its first tool stays: the model should know what was done. Blocks.
+        """
+        store = self._runner.session_store
+        database = getattr(store, "_db", None)
+        with store._lock:
+            store._ensure_loaded_locked()
+            entry = store._entries.get(session)
+        if database is None or entry is None:
+            return
+        with database._lock:
+            last = database._conn.execute(
+                "SELECT role FROM messages WHERE session_id = ? AND active = 1 AND role != 'session_meta' "
+                "ORDER BY id DESC LIMIT 1",
+                (entry.session_id,),
+            ).fetchone()
+        if last is None or str(last[0]) != "user":
+            return
+        (question,) = database.list_recent_user_messages(entry.session_id, limit=1)
+        if _same_words(str(question["preview"]), text):
+            store.rewind_session(entry.session_id, 1)
+
     def digests(self) -> tuple[Flushed, ...]:
         """Two named parts, computed from the database alone, so that both sides can compare them.
 
@@ -125,6 +152,12 @@ class Sessions:
                 original(data)
 
         return save
+
+
+def _same_words(preview: str, text: str) -> bool:
+    """Whether a text begins with what Hermes shows of a question, which is cut after 77 characters."""
+    shown = preview.removesuffix("...") if len(preview) == PREVIEW else preview
+    return bool(shown) and " ".join(text.split()).startswith(shown)
 
 
 def _digest(rows: Iterable[tuple[str, object]]) -> str:

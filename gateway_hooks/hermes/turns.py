@@ -51,10 +51,11 @@ STREAM: contextvars.ContextVar[bool] = contextvars.ContextVar("handoff_stream", 
 class Turns:
     """The turns of this process. Its methods wrap Hermes' own and run on the gateway's loop."""
 
-    def __init__(self, hold: Hold, queues: Queues, runner: Any) -> None:
+    def __init__(self, hold: Hold, queues: Queues, runner: Any, forget_attempt: Callable[[str, str], None]) -> None:
         self._hold = hold
         self._queues = queues
         self._runner = runner
+        self._forget_attempt = forget_attempt
         self._frames: set[Frame] = set()
         self.answered = 0
         self.errors = 0
@@ -144,8 +145,11 @@ class Turns:
                 response = await original(event)
                 await self._settle_busy(event, inbox, update_id, session)
                 return response
+            again = inbox.again(update_id)
             if not await self._open(frame, inbox, update_id, session):
                 return None
+            if again:
+                await self._begin_again(session, str(getattr(event, "text", None) or ""))
             response = await original(event)
             frame.stage = "replying"
             return None if frame.muted else response
@@ -254,6 +258,12 @@ class Turns:
         except Exception as error:
             log.warning("the ledger refused %s: %s", what, error)
             return None
+
+    async def _begin_again(self, session: str, text: str) -> None:
+        try:
+            await asyncio.to_thread(self._forget_attempt, session, text)
+        except Exception as error:
+            log.warning("what an earlier attempt has left in a transcript stays there: %s", type(error).__name__)
 
     async def _settle_busy(self, event: Any, inbox: Inbox, update_id: str, session: str) -> None:
         frame = self.carrying(session)

@@ -20,7 +20,10 @@ _RECORD = (
     *("command", "pid", "pid_scope", "host_start_time", "cwd", "started_at", "task_id", "session_key"),
     *("watcher_platform", "watcher_chat_id", "watcher_user_id", "watcher_user_name", "watcher_thread_id"),
     *("watcher_message_id", "watcher_interval", "notify_on_complete", "watch_patterns"),
+    *("exited", "exit_code", "completion_reason", "termination_source", "output_buffer"),
 )
+LAST_WORDS = 2000
+"""How many characters of what a process wrote go to the successor; Hermes reports no more."""
 
 
 class Watchers:
@@ -35,18 +38,26 @@ class Watchers:
         wrap(_registry(), "_write_checkpoint", self._only_held)
 
     def pending(self) -> tuple[Watcher, ...]:
-        """The processes that run, with what watches each: a successor should know them all."""
+        """The processes that run, with what watches each, and those that ended with nobody told yet."""
         registry = _registry()
         watched = {name: watcher for name, (watcher, _) in self._running.items()} | self._parked
         watched |= {str(watcher["session_id"]): watcher for watcher in list(registry.pending_watchers)}
+        names = [*registry._running, *(name for name in watched if name not in registry._running)]
         found = []
-        for name, process in list(registry._running.items()):
-            if process.exited:
+        for name in names:
+            process = registry.get(name)
+            if process is None or (process.exited and name not in watched):
                 continue
             record = {key: getattr(process, key) for key in _RECORD if hasattr(process, key)}
+            record["output_buffer"] = str(record.get("output_buffer") or "")[-LAST_WORDS:]
             payload = {"name": name, "watcher": watched.get(name), "process": record}
             found.append(Watcher(name, json.dumps(payload, default=str).encode()))
         return tuple(found)
+
+    def flush(self) -> None:
+        """Bring Hermes' own list of running processes up to date, for whoever comes next without a word from us."""
+        if _registry()._running:
+            _registry()._write_checkpoint()
 
     def park(self) -> None:
         """Stop watching, on the loop; the other side does it now."""
@@ -62,14 +73,23 @@ class Watchers:
         for watcher in parked.values():
             self._start(watcher)
 
+    def recover(self) -> None:
+        """Watch what whoever served before us has left in Hermes' list, on the loop: it died, or was rolled back."""
+        registry = _registry()
+        for entry in _listed():
+            name = str(entry.get("session_id"))
+            record = {key: entry[key] for key in _RECORD if key in entry}
+            if registry.get(name) is None and registry._host_pid_is_ours(entry.get("pid"), entry.get("host_start_time")):
+                self._enter(registry, name, record)
+                if entry.get("watcher_interval"):
+                    self._start(_watcher(name, entry))
+
     def adopt(self, watchers: Sequence[Watcher]) -> None:
         """Watch what the other side started, on the loop. Idempotent."""
         registry = _registry()
         for given in watchers:
             payload = json.loads(given.payload)
             name = str(payload["name"])
-            if name in self._running:
-                continue
             if registry.get(name) is None:
                 self._enter(registry, name, payload["process"])
             if payload["watcher"] is not None:
@@ -90,17 +110,22 @@ class Watchers:
         return left
 
     def _enter(self, registry: Any, name: str, record: dict[str, Any]) -> None:
-        pid, started = record.get("pid"), record.get("host_start_time")
-        if record.get("pid_scope", "host") != "host" or not pid or not registry._host_pid_is_ours(pid, started):
-            log.warning("a background process cannot be adopted: it ended, or it runs in a sandbox of the other side")
+        if record.get("pid_scope", "host") != "host":
+            log.warning("a background process cannot be adopted: it runs in a sandbox of the other side")
             return
-        make = module("tools.process_registry").ProcessSession
+        process = module("tools.process_registry").ProcessSession(id=name, detached=True, **record)
+        if not process.exited and not registry._host_pid_is_ours(process.pid, process.host_start_time):
+            process.exited = True  # between the two of us; nobody knows its exit code any more
         with registry._lock:
-            registry._running[name] = make(id=name, detached=True, **record)
+            (registry._finished if process.exited else registry._running)[name] = process
         registry._write_checkpoint()
 
     def _start(self, watcher: dict[str, Any]) -> None:
+        name = str(watcher.get("session_id"))
+        if name in self._running:
+            return
         task = asyncio.ensure_future(self._runner._run_process_watcher(watcher))
+        self._running[name] = (watcher, task)
         tasks = getattr(self._runner, "_background_tasks", None)
         if tasks is not None:
             tasks.add(task)
@@ -129,6 +154,26 @@ class Watchers:
                     del self._running[name]
 
         return watch
+
+
+def _watcher(name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """What Hermes would watch a recovered process with."""
+    names = ("platform", "chat_id", "user_id", "user_name", "thread_id", "message_id")
+    return {
+        "session_id": name,
+        "check_interval": entry["watcher_interval"],
+        "session_key": entry.get("session_key", ""),
+        **{key: entry.get(f"watcher_{key}", "") for key in names},
+        "notify_on_complete": entry.get("notify_on_complete", False),
+    }
+
+
+def _listed() -> list[dict[str, Any]]:
+    try:
+        entries = json.loads(module("tools.process_registry").CHECKPOINT_PATH.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
 
 def _registry() -> Any:

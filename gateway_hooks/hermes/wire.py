@@ -12,9 +12,11 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-from gateway_hooks.gateway import LostHold, Update, UpdateKind
+from gateway_hooks.gateway import Update, UpdateKind
 from gateway_hooks.hermes.hold import Hold, log
+from gateway_hooks.hermes.internals import module
 from gateway_hooks.hermes.turns import FRAME, STREAM, Frame
+from journal.errors import Refused
 
 Fetched = Callable[[tuple[Update, ...], int], Awaitable[bool]]
 T = TypeVar("T")
@@ -64,14 +66,7 @@ def tap_sends(request: Any, hold: Hold) -> None:
 async def _send_part(frame: Frame, proceed: Callable[[], Awaitable[Any]], hold: Hold) -> Any:
     turn, part = frame.turn, frame.tried + 1
     if frame.intended < part:
-        try:
-            await hold.write(hold.ledger.intend, turn, part)
-        except LostHold as error:
-            from telegram.error import Forbidden  # type: ignore[import-not-found,unused-ignore]
-
-            raise Forbidden(f"handoff: {error}") from error
-        except Exception as error:
-            log.error("the journal could not announce a reply; it is sent all the same: %s", error)
+        await _announce(hold, turn, part)
         frame.intended = part
     try:
         status, payload = answer = await proceed()
@@ -79,12 +74,13 @@ async def _send_part(frame: Frame, proceed: Callable[[], Awaitable[Any]], hold: 
         if never_left(error):
             raise
         frame.tried = part  # nobody knows whether it was taken: never announce the same part again
-        from telegram.error import TimedOut  # what Hermes does not try again, since it may have arrived
-
-        raise TimedOut from error
+        raise _timed_out() from error
     except BaseException:
         frame.tried = part
         raise
+    if not spoken(status, payload):
+        frame.tried = part
+        raise _timed_out()
     if 200 <= status < 300:
         frame.tried = part
         frame.sent += 1
@@ -93,6 +89,44 @@ async def _send_part(frame: Frame, proceed: Callable[[], Awaitable[Any]], hold: 
         except Exception as error:
             log.error("a reply was sent and could not be recorded: %s", error)
     return answer
+
+
+async def _announce(hold: Hold, turn: int | None, part: int) -> None:
+    """Have the journal know of a part before it goes out. Raises what Hermes does not try again when it must not go out.
+
+    What the law refuses is never sent. When the journal cannot be written, who serves goes on as if it were not there; who
+    has let go sends nothing of which the other side knows nothing, for that one would say it again.
+    """
+    try:
+        await hold.write(hold.ledger.intend, turn, part)
+    except Refused as error:
+        raise _forbidden(error) from error
+    except Exception as error:
+        if not hold.held:
+            raise _forbidden(error) from error
+        log.error("the journal could not announce a reply; it is sent all the same: %s", error)
+
+
+def spoken(status: int, payload: bytes) -> bool:
+    """Whether the Bot API itself has said what it did with a request, and not a proxy before it, or half of an answer."""
+    if 300 <= status < 500:
+        return True
+    try:
+        said = json.loads(payload)
+    except ValueError:
+        return False
+    return isinstance(said, dict) and isinstance(said.get("ok"), bool)
+
+
+def _timed_out() -> Exception:
+    """What Hermes does not send again, since it may have arrived."""
+    error: Exception = module("telegram.error").TimedOut()
+    return error
+
+
+def _forbidden(why: Exception) -> Exception:
+    error: Exception = module("telegram.error").Forbidden(f"handoff: {why}")
+    return error
 
 
 def never_left(error: BaseException) -> bool:

@@ -35,6 +35,8 @@ from journal.errors import HandoffError, StaleEpoch
 log = logging.getLogger("handoff_journal.reference")
 CALL_S = 5.0
 RETRY_S = 0.2
+DRAIN_S = 30.0
+"""How long a gateway that was told to end waits for its turns; one whose platform is gone would wait for ever."""
 VERSION = "1"
 T = TypeVar("T")
 
@@ -66,11 +68,12 @@ class ReferenceGateway:
         self._lanes = Lanes(ledger, self._bot, self._sessions, self._agent, self._executor)
 
     async def until_ended(self) -> None:
-        """Wait for ``end``, let turns in flight finish, and close."""
+        """Wait for ``end``, let turns in flight finish for up to ``DRAIN_S``, and close."""
         await self._ended.wait()
         await self._stop_polling()
         self._lanes.let_go()
-        await self._lanes.drained()
+        with suppress(TimeoutError):  # what is left open then is settled by who comes after us
+            await asyncio.wait_for(self._lanes.drained(), DRAIN_S)
         await self._bot.close()
         self._executor.shutdown()
 

@@ -60,8 +60,13 @@ class Lanes:
 
     async def drained(self) -> None:
         """Wait until no turn is in flight."""
-        while self._workers:
-            await asyncio.wait(list(self._workers.values()))
+        try:
+            while self._workers:
+                await asyncio.wait(list(self._workers.values()))
+        except asyncio.CancelledError:
+            for worker in self._workers.values():
+                worker.cancel()
+            raise
 
     async def _work(self, chat: str) -> None:
         try:

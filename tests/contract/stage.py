@@ -21,6 +21,7 @@ from gateway_hooks.demo.judge import sent_messages
 from gateway_hooks.demo.load import FIRST_CHAT
 from gateway_hooks.demo.markers import answered, mark
 from gateway_hooks.demo.model import Asked, Model
+from gateway_hooks.demo.shapes import BOT_ID
 from gateway_hooks.demo.whopolls import WhoHolds
 from gateway_hooks.demo.wire import Call
 from gateway_hooks.gateway import Watcher
@@ -204,6 +205,25 @@ class Stage:
         marker = self._marker()
         update_id = self._call(lambda: self.bot.press(line.chat, line.message_id, f"unknown:{mark(marker)}"))
         return Line(line.chat, marker, update_id, line.message_id)
+
+    def unblock(self, line: Line) -> Line:
+        """Let the bot write again, which the platform tells it by an update that is no message (``my_chat_member``)."""
+        marker, chat = self._marker(), {"id": line.chat, "type": "private", "first_name": "Ada"}
+        bot = {"id": BOT_ID, "is_bot": True, "first_name": "Stand-in", "username": "stand_in_bot"}
+        body = {
+            "chat": chat,
+            "from": {"id": line.chat, "is_bot": False, "first_name": f"Ada {mark(marker)}"},
+            "date": int(time.time()),
+            "old_chat_member": {"user": bot, "status": "kicked", "until_date": 0},
+            "new_chat_member": {"user": bot, "status": "member"},
+        }
+
+        def happen() -> int:
+            update_id = self.bot.queue.put("my_chat_member", body)
+            self.bot.polling.wake()
+            return update_id
+
+        return Line(line.chat, marker, self._call(happen), 0)
 
     def let_slow_go(self) -> None:
         """Let the model answer what is slow."""

@@ -232,7 +232,12 @@ def command(stage: Stage, line: Line) -> Line:
     return stage.say(chat=line.chat, words="/status")
 
 
-ENDS: dict[str, Callable[[Stage, Line], Line]] = {"command": command, "edit": Stage.edit, "callback": Stage.press}
+ENDS: dict[str, Callable[[Stage, Line], Line]] = {
+    "command": command,
+    "edit": Stage.edit,
+    "callback": Stage.press,
+    "other": Stage.unblock,
+}
 
 
 @pytest.mark.parametrize("kind", ENDS)
@@ -388,7 +393,22 @@ def test_a_chat_made_in_one_process_is_known_to_the_other_after_load(stage: Stag
     second = stage.say(chat=first.chat)
     stage.answer(second)
     assert stage.asked(second)[0].history == 3, "what was said in the other process is remembered"
-    another_is_answered(stage, blue)  # a new chat: writing it must not erase the other's
+    assert {each.part: each.count for each in blue.flush()}["routing"] == before["routing"] + 1
+
+
+def test_what_one_process_writes_erases_nothing_that_only_the_other_knows(
+    stage: Stage, blue: Player, green: Player
+) -> None:
+    before = {each.part: each.count for each in blue.flush()}
+    blue.pause()
+    green.connect()
+    another_is_answered(stage, green)  # a chat of which blue has not read
+    green.until_idle()
+    green.pause()
+    flushed = green.flush()
+    assert blue.flush() == flushed
+    blue.connect()
+    another_is_answered(stage, blue)
     blue.until_idle()
     assert {each.part: each.count for each in blue.flush()}["routing"] == before["routing"] + 2
     assert green.load() == blue.flush()

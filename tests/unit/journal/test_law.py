@@ -172,22 +172,9 @@ def test_init_names_the_process_that_was_spawned() -> None:
     book.say(BLUE, e.HandoffInit(green=GREEN))
 
 
-def test_green_may_sit_down_before_blue_has_said_that_it_spawned_it() -> None:
-    book = Book().reach("requested")
-    book.say(GREEN, started("green", serving=False))
-    book.say(BLUE, e.GreenSpawned(green=GREEN))
-    book.say(BLUE, e.HandoffInit(green=GREEN))
-
-
-def test_init_is_refused_while_somebody_else_sits_as_green() -> None:
-    book = Book().reach("requested")
-    book.say(STRANGER, started("green", serving=False))
-    book.say(BLUE, e.GreenSpawned(green=GREEN))
-    with pytest.raises(IllegalTransition, match="sits as green"):
-        book.say(BLUE, e.HandoffInit(green=GREEN))
-
-
-@pytest.mark.parametrize("phase", ["idle", "init", "ack", "active", "rolling_back", "rolled_back", "failed"])
+@pytest.mark.parametrize(
+    "phase", ["idle", "requested", "init", "ack", "active", "rolling_back", "rolled_back", "failed"]
+)
 def test_a_green_that_nobody_spawned_gets_no_seat(phase: Phase) -> None:
     book = Book().reach(phase)
     if book.head.green is not None:

@@ -77,17 +77,8 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
         HandoffError: The journal cannot be used; run the gateway without it, or not at all.
     """
     system = System()
-    while True:
-        try:
-            return _take(home, gateway, env, system)
-        except Busy as error:
-            if free_gate(system, error.holder) is None:
-                raise
-
-
-def _take(home: Path, gateway: Gateway, env: Mapping[str, str], system: System) -> Seat:
     folder = folder_of(home)
-    journal = Journal(folder, system.now, deadline_s=GATE_S)
+    journal = _opened(folder, system)
     me = system.me()
     spawned = env.get(ROLE) == "green"
     names = Pseudonyms(read_key(folder))
@@ -115,6 +106,9 @@ def _take(home: Path, gateway: Gateway, env: Mapping[str, str], system: System) 
         try:
             journal.append(*drafts, writer=writer)
             break
+        except Busy as error:
+            if free_gate(system, error.holder) is None:
+                raise
         except IllegalTransition:
             if journal.catch_up().seq == head.seq or (spawned and head.phase not in ("requested", "init")):
                 raise
@@ -126,6 +120,15 @@ def _take(home: Path, gateway: Gateway, env: Mapping[str, str], system: System) 
     manager = Manager(journal, gateway, inbox, system, writer, spawn, polling=serving)
     log.info("took the seat of %s, %s", side, "serving" if serving else "waiting")
     return Seat(side, serving, inbox, manager, journal)
+
+
+def _opened(folder: Path, system: System) -> Journal:
+    while True:
+        try:
+            return Journal(folder, system.now, deadline_s=GATE_S)
+        except Busy as error:
+            if free_gate(system, error.holder) is None:
+                raise
 
 
 def _until_named(journal: Journal, me: Process) -> None:

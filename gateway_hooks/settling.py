@@ -10,7 +10,6 @@ from journal.events import Process, Side
 from journal.head import Head, verdicts
 from journal.record import Draft
 
-
 log = logging.getLogger("handoff_journal")
 
 

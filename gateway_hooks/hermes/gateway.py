@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from gateway_hooks.gateway import (
-    AdapterInfo,
     Finding,
     Flushed,
     Gateway,
@@ -29,24 +26,23 @@ from gateway_hooks.gateway import (
     Watcher,
 )
 from gateway_hooks.hermes import chores, leaving, seams
+from gateway_hooks.hermes.accounts import Accounts, Offsets, warm_way
 from gateway_hooks.hermes.hold import Hold, log
+from gateway_hooks.hermes.hop import Hop, nimble
 from gateway_hooks.hermes.internals import loaded, module, version, wrap
 from gateway_hooks.hermes.internals import runner as current_runner
 from gateway_hooks.hermes.others import Others
 from gateway_hooks.hermes.queues import Queues
 from gateway_hooks.hermes.recoverers import Recoverers
 from gateway_hooks.hermes.sessions import Sessions
-from gateway_hooks.hermes.telegram import PLATFORM, Telegram
-from gateway_hooks.hermes.turns import STREAM, Turns
+from gateway_hooks.hermes.telegram import PLATFORM
+from gateway_hooks.hermes.turns import Turns, streaming
 from gateway_hooks.hermes.warm import Guards, Start
 from gateway_hooks.hermes.warmth import Warmth
 from gateway_hooks.hermes.watchers import Watchers
 
-T = TypeVar("T")
-Offsets = Mapping[str, int | None]
 WARM_WITHIN_S = 60.0
 JANITOR_S = 1.0
-SWITCH_S = 0.0002
 
 
 class HermesGateway(Gateway):
@@ -59,11 +55,9 @@ class HermesGateway(Gateway):
         self._warm = threading.Event()
         self._warmth = Warmth(home / "handoff")
         self._runner: Any = None
-        self._telegrams: list[Telegram] = []
+        self._hop = Hop(self.hold)
+        self._accounts = Accounts(self.hold)
         self._guards = Guards(self.hold, home, self.arm)
-        self._started_at_s = time.monotonic()
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._early: list[Ticket] = []
 
     @property
     def ledger(self) -> Ledger:
@@ -76,14 +70,8 @@ class HermesGateway(Gateway):
     # ---- who it is
 
     def identity(self) -> Identity:
-        infos = [telegram.info for telegram in self._telegrams]
-        known = {PLATFORM} if infos else set()
         config = getattr(self._runner, "config", None) or self._configured()
-        for platform, settings in dict(getattr(config, "platforms", None) or {}).items():
-            name = str(getattr(platform, "value", platform))
-            if name not in known and getattr(settings, "enabled", False):
-                infos.append(AdapterInfo(name, _account(settings), "warm" if self._warm_way(name) else "general"))
-        return Identity("hermes", version(), tuple(infos))
+        return Identity("hermes", version(), self._accounts.infos(config))
 
     def _configured(self) -> Any:
         """The gateway's configuration, before it has a runner."""
@@ -93,13 +81,9 @@ class HermesGateway(Gateway):
             log.warning("Hermes' configuration could not be read yet: %s", error)
             return None
 
-    @staticmethod
-    def _warm_way(platform: str) -> bool:
-        return platform == PLATFORM and not os.environ.get("TELEGRAM_WEBHOOK_URL", "").strip()
-
     def preflight(self) -> tuple[Finding, ...]:
-        adapters = [finding for each in self._telegrams for finding in seams.adapter_findings(each.adapter)]
-        return (*seams.findings(), *adapters, *seams.way_findings(self.identity().adapters), *self._schema())
+        ways = seams.way_findings(self.identity().adapters)
+        return (*seams.findings(), *self._accounts.findings(), *ways, *self._schema())
 
     def _schema(self) -> tuple[Finding, ...]:
         """Which schema of ``state.db`` this Hermes writes: another Hermes that opens the file may migrate it under its feet."""
@@ -109,31 +93,34 @@ class HermesGateway(Gateway):
     # ---- sessions
 
     def load(self) -> tuple[Flushed, ...]:
-        if not self._warm.wait(WARM_WITHIN_S):
-            raise GatewayFault("Hermes did not come up to its first poll in time", hint="look into its log")
+        self._wait_warm()
         self._warmth.take()
         flushed = self._sessions.load()
-        self._on_loop(self._warm_up(), 10.0)
+        self._hop.wait_for(self._accounts.warm_up(), 10.0)
         return flushed
+
+    def _wait_warm(self) -> None:
+        if not self._warm.wait(WARM_WITHIN_S):
+            raise GatewayFault("Hermes did not come up to its first poll in time", hint="look into its log")
 
     def flush(self) -> tuple[Flushed, ...]:
         self._armed()
         if self.hold.held:
             self._warmth.leave()
+            self._watchers.flush()
         return self._sessions.flush()
 
     # ---- the adapters
 
     def pause(self) -> Offsets:
-        with _nimble():
-            return self._on_loop(self._pause(), 30.0)
+        with nimble():
+            return self._hop.wait_for(self._pause(), 30.0)
 
     def connect(self) -> Offsets:
         self._armed()
-        if not self._warm.wait(WARM_WITHIN_S):
-            raise GatewayFault("Hermes did not come up to its first poll in time", hint="look into its log")
-        with _nimble():
-            return self._on_loop(self._connect(), 30.0)
+        self._wait_warm()
+        with nimble():
+            return self._hop.wait_for(self._connect(), 30.0)
 
     def turns(self) -> int:
         return self._turns.count() + chores.running_jobs(self._runner) if self._runner is not None else 0
@@ -141,36 +128,23 @@ class HermesGateway(Gateway):
     def take_up(self, ticket: Ticket) -> None:
         if ticket.platform != PLATFORM:
             raise GatewayFault(f"no adapter here takes a message of {ticket.platform}", hint="its adapter has no inbox")
-        self._loop().call_soon_threadsafe(self._feed, ticket)
-
-    def _feed(self, ticket: Ticket) -> None:
-        telegram = next((each for each in self._telegrams if each.info.account == ticket.account), None)
-        if telegram is not None and telegram.ready:
-            telegram.feed(ticket)
-        else:
-            self._early.append(ticket)  # a gateway that starts is told what to take up before its adapters stand
-
-    def _feed_early(self) -> None:
-        early, self._early = self._early, []
-        for ticket in early:
-            self._feed(ticket)
+        self._hop.soon(lambda: self._accounts.feed(ticket))
 
     def watchers(self) -> tuple[Watcher, ...]:
         self._armed()
         return self._watchers.pending()
 
     def adopt(self, watchers: Sequence[Watcher]) -> None:
-        self._on_loop(self._call(lambda: self._watchers.adopt(watchers)), 10.0)
+        self._hop.wait_for(self._adopt(watchers), 10.0)
 
     # ---- health and end
 
     def sample(self) -> Health:
-        asked = time.monotonic()
-        return self._on_loop(self._sample(asked), 5.0)
+        return self._hop.wait_for(self._sample(time.monotonic()), 5.0)
 
     def end(self) -> None:
         self._armed()
-        self._loop().call_soon_threadsafe(lambda: self._keep(self._leave()))
+        self._hop.soon(lambda: self._hop.keep(self._leave()))
 
     def abandon(self) -> None:
         """There will be no seat: Hermes runs as if we were not there."""
@@ -187,18 +161,18 @@ class HermesGateway(Gateway):
             return
         self._runner = runner
         hold.loop = asyncio.get_running_loop()
-        if self._warm_way(PLATFORM):
+        if warm_way(PLATFORM):
             hold.covered.add(PLATFORM)
         self._queues = Queues(runner)
-        self._turns = Turns(hold, self._queues, runner)
         self._sessions = Sessions(runner, hold)
+        self._turns = Turns(hold, self._queues, runner, self._sessions.forget_attempt)
         self._watchers = Watchers(runner, hold)
         self._recoverers = Recoverers(runner, hold, self.home)
         chores.restrain(runner, hold)
         self._others = Others(runner)
         Start(runner, hold, self._others, self._reached)
         turns = self._turns
-        wrap(runner, "_create_adapter", self._creating)
+        wrap(runner, "_create_adapter", self._accounts.creating(self._queues, self._turns))
         wrap(runner, "_handle_message", turns.door)
         wrap(runner, "_handle_active_session_busy_message", turns.busy)
         wrap(runner, "_promote_queued_event", turns.promote)
@@ -210,50 +184,45 @@ class HermesGateway(Gateway):
             wrap(module(name), "merge_pending_message_event", self._queues.merging)
         consumer = getattr(loaded("gateway.stream_consumer"), "GatewayStreamConsumer", None)
         if consumer is not None:
-            wrap(consumer, "run", _streaming)
-        self._keep(self._janitor())
+            wrap(consumer, "run", streaming)
+        self._hop.keep(self._janitor())
         self._on_armed()
 
     async def _pause(self) -> Offsets:
-        hold = self.hold
-        hold.set(False)
-        self._early.clear()
-        offsets = {each.name: each.let_go() for each in self._telegrams}
+        self.hold.set(False)
+        offsets = self._accounts.let_go()
         self._queues.empty()
         self._guards.release()
-        await self._others.disconnect({id(each.adapter) for each in self._telegrams})
+        await self._others.disconnect(self._accounts.adapters)
         self._watchers.park()
         return offsets
 
     async def _connect(self) -> Offsets:
-        hold, runner = self.hold, self._runner
-        hold.set(True)
-        runner._startup_restore_in_progress = False
-        for each in self._telegrams:
-            runner.adapters.setdefault(each.adapter.platform, each.adapter)
+        self.hold.set(True)
+        self._runner._startup_restore_in_progress = False
         try:
-            await asyncio.gather(*(each.take() for each in self._telegrams))
+            await self._accounts.take(self._runner)
         except Exception as error:
-            hold.set(False)
+            self.hold.set(False)
             raise GatewayFault(f"Telegram could not be polled: {error}", hint="the other side should go on") from error
-        self._keep(self._settle_in())
-        return {each.name: each.offset for each in self._telegrams}
+        self._hop.keep(self._settle_in())
+        return self._accounts.offsets()
 
     async def _settle_in(self) -> None:
         """The rest of connecting, after the first poll is out."""
-        for each in self._telegrams:
-            each.after_taking()
+        self._accounts.after_taking()
         runner = self._runner
         await self._others.connect()
         self._recoverers.take_marker()
         self._watchers.resume()
+        self._watchers.recover()
         await self._guards.claim()
         update = getattr(runner, "_update_runtime_status", None)
         if callable(update) and runner._running:
             update("running")
 
-    async def _warm_up(self) -> None:
-        await asyncio.gather(*(each.warm_up() for each in self._telegrams))
+    async def _adopt(self, watchers: Sequence[Watcher]) -> None:
+        self._watchers.adopt(watchers)
 
     async def _sample(self, asked: float) -> Health:
         began = time.monotonic()
@@ -262,41 +231,18 @@ class HermesGateway(Gateway):
         return Health(
             loop_lag_ms=lag * 1000.0,
             turns=self.turns(),
-            waiting=sum(each.waiting for each in self._telegrams),
+            waiting=self._accounts.waiting,
             answered=self._turns.answered,
             errors=self._turns.errors,
             rss_mb=_rss_mb(),
-            polls={each.name: each.polls for each in self._telegrams},
+            polls=self._accounts.polls,
         )
 
     async def _janitor(self) -> None:
-        """Feeds what was thrown away between poll and handler, and settles what Hermes dropped from its own queues."""
         while True:
             await asyncio.sleep(JANITOR_S)
-            if not self.hold.held or self.hold.stopping:
-                continue
-            self._feed_early()
-            waiting = self._queues.ids()
-            for each in self._telegrams:
-                each.feed_unseen()
-                for update_id in each.inbox.strays(waiting):
-                    log.warning("Hermes dropped a message from its own queue; it is settled as abandoned")
-                    for message in each.inbox.drop(update_id):
-                        await self._turns.write("settle", message, "abandoned")
-
-    def _creating(self, original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        def create(platform: Any, config: Any) -> Any:
-            adapter = original(platform, config)
-            name = str(getattr(platform, "value", platform))
-            if adapter is not None and name == PLATFORM and name in self.hold.covered:
-                old = [each for each in self._telegrams if each.info.account == str(config.token).partition(":")[0]]
-                for each in old:
-                    self._telegrams.remove(each)
-                    self._queues.forget(each.adapter)
-                self._telegrams.append(Telegram(adapter, self.hold, self._queues, self._turns))
-            return adapter
-
-        return create
+            if self.hold.starting:
+                await self._accounts.tend(self._queues, self._turns)
 
     def _interrupting(self, original: Callable[[str], None]) -> Callable[[str], None]:
         def interrupt(reason: str) -> None:
@@ -311,9 +257,8 @@ class HermesGateway(Gateway):
         async def stop(**options: Any) -> None:
             if self.hold.held:
                 self.hold.stopping = True
-                for each in self._telegrams:
-                    each.let_go()
-                    await each.let_go_is_over()
+                self._accounts.let_go()
+                await self._accounts.let_go_is_over()
                 await original(**options)
                 await asyncio.to_thread(self.on_ended)
             else:
@@ -331,7 +276,7 @@ class HermesGateway(Gateway):
 
     def _reached(self) -> None:
         self._recoverers.keep_marker()
-        self._feed_early()
+        self._accounts.feed_early()
         self._warm.set()
 
     # ---- hopping
@@ -339,61 +284,6 @@ class HermesGateway(Gateway):
     def _armed(self) -> None:
         if self._runner is None:
             raise GatewayFault("Hermes' runner does not stand yet", hint="wait until the gateway's loop runs")
-
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        loop = self.hold.loop
-        if loop is None or loop.is_closed():
-            raise GatewayFault("the gateway's loop does not run", hint="the process is starting or ending")
-        return loop
-
-    def _on_loop(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
-        try:
-            future = asyncio.run_coroutine_threadsafe(work, self._loop())
-        except GatewayFault:
-            work.close()
-            raise
-        try:
-            return future.result(seconds)
-        except TimeoutError as error:
-            future.cancel()
-            raise GatewayFault(f"the gateway's loop did not answer within {seconds:g} s") from error
-
-    @staticmethod
-    async def _call(work: Callable[[], T]) -> T:
-        return work()
-
-    def _keep(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-@contextmanager
-def _nimble() -> Iterator[None]:
-    """Let the loop's thread in between working threads sooner: what happens now happens while nobody polls."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(usual)
-
-
-def _streaming(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    async def run(self: Any) -> Any:
-        token = STREAM.set(True)
-        try:
-            return await original(self)
-        finally:
-            STREAM.reset(token)
-
-    return run
-
-
-def _account(settings: Any) -> str:
-    """A bot's id, which is the first half of a Telegram token; other tokens are all secret."""
-    bot, colon, _ = str(getattr(settings, "token", "") or "").partition(":")
-    return bot if colon and bot.isdigit() else "default"
 
 
 def _rss_mb() -> float:

@@ -316,6 +316,19 @@ class Turns:
         await self.write("finish", turn, outcome)
 
 
+def streaming(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Around the consumer of a streamed reply, which sends while its turn still runs."""
+
+    async def run(self: Any) -> Any:
+        token = STREAM.set(True)
+        try:
+            return await original(self)
+        finally:
+            STREAM.reset(token)
+
+    return run
+
+
 def _outcome(frame: Frame) -> TurnOutcome:
     if frame.sent:
         return "answered"

@@ -79,7 +79,9 @@ class Watchers:
         for entry in _listed():
             name = str(entry.get("session_id"))
             record = {key: entry[key] for key in _RECORD if key in entry}
-            if registry.get(name) is None and registry._host_pid_is_ours(entry.get("pid"), entry.get("host_start_time")):
+            if registry.get(name) is None and registry._host_pid_is_ours(
+                entry.get("pid"), entry.get("host_start_time")
+            ):
                 self._enter(registry, name, record)
                 if entry.get("watcher_interval"):
                     self._start(_watcher(name, entry))

@@ -90,7 +90,9 @@ class Life(Rig):
 
     async def polls(self, process: Process) -> None:
         """Wait until a process has begun to poll."""
-        await self.bot.until(lambda calls: any(c.method == "getUpdates" and c.pid == process.pid for c in calls), timeout_s=60)
+        await self.bot.until(
+            lambda calls: any(c.method == "getUpdates" and c.pid == process.pid for c in calls), timeout_s=60
+        )
 
     async def ends(self, process: Process, *, timeout_s: float = WAIT_S) -> int | None:
         """Wait until a process has ended; its exit code when it is known."""
@@ -101,7 +103,9 @@ class Life(Rig):
     async def promote(self, *, bake_s: float) -> Process:
         """Ask for a handoff and wait for the bake; returns green."""
         await asyncio.to_thread(self._order, lambda operator: operator.promote("same", bake_s, LIMITS))
-        state = await self.until(lambda s: s.head.phase in ("baking", "failed", "rolled_back"), "the bake", timeout_s=60)
+        state = await self.until(
+            lambda s: s.head.phase in ("baking", "failed", "rolled_back"), "the bake", timeout_s=60
+        )
         assert state.head.green is not None, self.read().head
         return state.head.green
 
@@ -124,7 +128,9 @@ class Life(Rig):
 
     # ---- the people
 
-    def say(self, chat: int, words: str = "what about", *, slow_s: float | None = None, user: int | None = None) -> Line:
+    def say(
+        self, chat: int, words: str = "what about", *, slow_s: float | None = None, user: int | None = None
+    ) -> Line:
         """Write a text; one that is slow takes the model that many seconds."""
         marker = self._marker()
         return self._line(chat, marker, self.bot.say(chat, f"{words} {mark(marker, slow_s=slow_s)}", user_id=user))
@@ -184,7 +190,9 @@ class Life(Rig):
 
     async def quiet(self, *, timeout_s: float = WAIT_S) -> None:
         """Wait until the journal knows of nothing that is open."""
-        await self.until(lambda s: not s.head.messages and not s.head.turns, "everything is settled", timeout_s=timeout_s)
+        await self.until(
+            lambda s: not s.head.messages and not s.head.turns, "everything is settled", timeout_s=timeout_s
+        )
 
     def fate(self, line: Line) -> list[str]:
         """How the journal settled a line: each settlement of each message that it made of it."""

@@ -158,8 +158,9 @@ class Inbox:
 
         Where a part was intended and its sending never confirmed, nobody knows: all of them are ambiguous.
         """
-        held = self._journal.head.turns.get(turn)
-        messages = held.messages if held else ()
+        head = self._journal.head
+        held = head.turns.get(turn)
+        messages = [seq for seq in held.messages if seq in head.messages] if held else []
         unknown = bool(held and held.intended - held.sent)
         drafts = [Draft(e.TurnFinished(turn=turn, outcome=outcome), cause=turn)]
         for n, seq in enumerate(messages):

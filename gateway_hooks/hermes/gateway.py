@@ -107,7 +107,6 @@ class HermesGateway(Gateway):
         self._armed()
         if self.hold.held:
             self._warmth.leave()
-            self._watchers.flush()
         return self._sessions.flush()
 
     # ---- the adapters

@@ -35,6 +35,7 @@ class Watchers:
         self._running: dict[str, tuple[dict[str, Any], asyncio.Task[Any] | None]] = {}
         self._parked: dict[str, dict[str, Any]] = {}
         wrap(runner, "_run_process_watcher", self._watching)
+        self._write_list: Callable[[], None] = _registry()._write_checkpoint
         wrap(_registry(), "_write_checkpoint", self._only_held)
 
     def pending(self) -> tuple[Watcher, ...]:
@@ -54,18 +55,15 @@ class Watchers:
             found.append(Watcher(name, json.dumps(payload, default=str).encode()))
         return tuple(found)
 
-    def flush(self) -> None:
-        """Bring Hermes' own list of running processes up to date, for whoever comes next without a word from us."""
-        if _registry()._running:
-            _registry()._write_checkpoint()
-
     def park(self) -> None:
-        """Stop watching, on the loop; the other side does it now."""
+        """Stop watching, on the loop; the other side does it now. Hermes' list says what runs, also to whom nobody hands over."""
         for name, (watcher, task) in list(self._running.items()):
             self._parked[name] = watcher
             if task is not None:
                 task.cancel()
         self._running.clear()
+        if _registry()._running:
+            self._write_list()
 
     def resume(self) -> None:
         """Watch again what was parked, on the loop."""

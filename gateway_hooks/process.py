@@ -205,12 +205,25 @@ def when_asked_to_end(loop: AbstractEventLoop, call: Callable[[], object], *, ct
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Put Ctrl-C and Ctrl-Z off, in this thread, until what must not be cut in half is done: an append under the gate."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTSTP})
+    """Put Ctrl-C and Ctrl-Z off until what must not be cut in half is done: an append under the gate.
+
+    By handlers, not by a mask: a signal to the process is delivered to whichever thread does not block it, and a watcher of the
+    doorbell is such a thread. Only the main thread may set handlers; elsewhere nothing has to be put off.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+    before = {
+        number: signal.signal(number, lambda n, _: waiting.append(n)) for number in (signal.SIGINT, signal.SIGTSTP)
+    }
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in dict.fromkeys(waiting):
+            signal.raise_signal(number)
 
 
 def output_of(command: Sequence[str], *, timeout_s: float) -> str:

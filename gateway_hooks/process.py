@@ -222,8 +222,8 @@ def undisturbed() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for number in dict.fromkeys(waiting):
-            signal.raise_signal(number)
+        for late in dict.fromkeys(waiting):
+            signal.raise_signal(late)
 
 
 def output_of(command: Sequence[str], *, timeout_s: float) -> str:

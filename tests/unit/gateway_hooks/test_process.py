@@ -124,8 +124,9 @@ def test_ctrl_c_waits_until_an_append_is_done_whichever_thread_it_reaches() -> N
     try:
         with undisturbed():
             signal.pthread_kill(other.ident or 0, signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)  # and here, so that one of them has certainly arrived
             seen.append("done")
-        assert seen == ["done", "interrupted"]
+        assert seen[:2] == ["done", "interrupted"]
     finally:
         over.set()
         other.join()

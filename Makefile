@@ -2,6 +2,8 @@
 #
 #   make demo     a handoff under traffic, on this machine alone     (ARGS='--kill green@baking' hands options on)
 #   make test     the tests                                          (ARGS='-k status' hands options on)
+#   make soak-journal    many writers, killed and stopped, 100,000 events  (ARGS='--seed 2' hands options on)
+#   make bench    how fast it is, beside what it is compared with  (ARGS='--events 100000' hands options on)
 #   make check    format, lint, types, tests: what must pass before a change is handed in
 
 PYTHON ?= python3
@@ -11,13 +13,19 @@ BIN := $(VENV)/bin
 # pip of the outer Python works on the inner one, so a Python without ensurepip will do
 INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip
 
-.PHONY: demo test check venv format clean
+.PHONY: demo test soak-journal bench check venv format clean
 
 demo: $(VENV)/demo
 	$(BIN)/handoff-journal demo $(ARGS)
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest $(ARGS)
+
+soak-journal: $(VENV)/dev
+	$(BIN)/python -m tests.soak.herd $(ARGS)
+
+bench: $(VENV)/dev
+	$(BIN)/python -m tests.bench --hermes $(ARGS)
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check .

@@ -28,6 +28,7 @@ COMMANDS = (
     "replay",
     "audit",
     "verify",
+    "export",
 )
 INTERRUPTED, CUT_OFF = 130, 141
 """As a shell counts a command that Ctrl-C has ended, and one whose reader was gone."""

@@ -6,13 +6,16 @@ up, whatever happened to it since: "key already known" never means "drop".
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
+from gateway_hooks.degraded import UNWRITABLE, Trouble
 from gateway_hooks.gateway import Ticket, Update
 from journal import events as e
-from journal.errors import Busy
+from journal.errors import Busy, HandoffError
 from journal.head import Head
 from journal.pseudonyms import Pseudonyms, seal
 from journal.record import Draft, Receipt, Writer
@@ -20,6 +23,8 @@ from journal.store import Journal, Reader
 
 PATIENCE = 10
 """How often an append waits for the gate before it gives up."""
+LONGEST = 100
+"""Characters of a platform's update number that an event takes as they are."""
 _SETTLES: dict[e.TurnOutcome, e.SettledAs] = {
     "answered": "answered",
     "no_reply": "no_reply",
@@ -33,6 +38,7 @@ class Inbox:
 
     ``on_busy`` is called with the holder's pid when the gate was not free in time, before it is tried again.
     ``taking`` is whether what comes in goes to dispatch; while it is False everything waits in the journal.
+    ``trouble`` is why nothing can be appended. What comes in then, while no handoff is open, is message 0: nothing is written of it.
     """
 
     def __init__(
@@ -47,6 +53,7 @@ class Inbox:
         self._dispatched: set[int] = set()
         self.taking = taking
         self._unread: set[str] = set()
+        self.trouble = Trouble()
 
     def accept(
         self, platform: str, account: str, updates: Sequence[Update], next_offset: int | None
@@ -57,7 +64,13 @@ class Inbox:
         if next_offset is not None:
             drafts.append(Draft(e.AdapterOffset(platform=platform, account=who, next_offset=next_offset)))
         with self._lock:
-            receipts = self._append(*drafts)
+            try:
+                receipts = self._append(*drafts)
+            except UNWRITABLE:
+                if not self._may_go_without():
+                    raise
+                self.trouble.goes_on_without()
+                return tuple(Ticket(0, platform, account, update, self.taking) for update in updates)
             return tuple(
                 Ticket(receipt.seq, platform, account, update, self._claim(receipt.seq))
                 for receipt, update in zip(receipts, updates, strict=False)
@@ -65,22 +78,37 @@ class Inbox:
 
     def _append(self, *drafts: Draft) -> tuple[Receipt, ...]:
         """Append, and wait for a gate that is held: a turn must not be dropped because somebody else is slow, or stopped."""
+        if self.trouble.last is not None and self.trouble.for_good:
+            raise self.trouble.last
         for attempt in range(1, PATIENCE + 1):
             try:
-                return self._journal.append(*drafts, writer=self._writer)
+                receipts = self._journal.append(*drafts, writer=self._writer)
+                self.trouble.over()
+                return receipts
             except Busy as error:
                 if attempt == PATIENCE:
                     raise
                 self.on_busy(error.holder)
+            except UNWRITABLE as error:
+                self.trouble.met(error)
+                raise
         raise AssertionError("unreachable")
+
+    def _may_go_without(self) -> bool:
+        """Whether we own the adapters and no handoff is open, so that nobody else waits for what we cannot write."""
+        with suppress(HandoffError):
+            self._journal.catch_up()
+        head = self._journal.head
+        return head.owning == self._writer.process and not head.open
 
     def _accepted(self, platform: str, who: str, account: str, update: Update) -> Draft:
         payload, digest = seal(_pack(platform, account, update), self.entropy(16))
         event = e.MessageAccepted(
             platform=platform, account=who, chat=self._names.of("c", f"{platform}:{update.chat}"), kind=update.kind,
-            update_id=update.update_id, digest=digest,
+            update_id=_short(update.update_id), digest=digest,
         )  # fmt: skip
-        return Draft(event, key=f"{platform}:{who}:{update.update_id}:{update.stamp}", payload=payload)
+        key = f"{platform}:{who}:{_short(update.update_id)}:{_short(update.stamp)}"
+        return Draft(event, key=key, payload=payload)
 
     def _claim(self, seq: int) -> bool:
         """Whether this update goes to dispatch now. Not when it waits its turn behind its lane, or somebody had it before."""
@@ -105,7 +133,7 @@ class Inbox:
         with self._lock:
             self._dispatched &= head.messages.keys() | self._journal.head.messages.keys()
             self._unread |= _foreign_lanes(head, self._writer.process)
-            for seq in _waiting(head, self._dispatched):
+            for seq in _waiting(head, self._dispatched) if self.trouble.last is None else ():
                 payload = reader.payload(seq) if head.messages[seq].chat not in self._unread else None
                 if payload is not None and self.taking:
                     self._dispatched.add(seq)
@@ -135,29 +163,42 @@ class Inbox:
             self.taking = True
 
     def start(self, messages: Sequence[int], session: str) -> int:
-        """See the port. Raises ``StaleEpoch`` or ``AlreadyTaken``."""
-        event = e.TurnStarted(messages=tuple(messages), session=self._names.of("s", session))
-        (receipt,) = self._append(Draft(event))
+        """See the port. Raises ``StaleEpoch`` or ``AlreadyTaken``. Turn 0 is over messages that are not in the journal."""
+        known = tuple(seq for seq in messages if seq)
+        if not known:
+            return 0
+        try:
+            (receipt,) = self._append(Draft(e.TurnStarted(messages=known, session=self._names.of("s", session))))
+        except (*UNWRITABLE, Busy):
+            with self._lock:  # the journal has them: they come back once it can be written
+                self._dispatched.difference_update(known)
+            raise
         return receipt.seq
 
     def join(self, turn: int, message: int) -> None:
         """See the port."""
-        self._append(Draft(e.TurnJoined(turn=turn, message=message), cause=turn))
+        if turn and message:
+            self._append(Draft(e.TurnJoined(turn=turn, message=message), cause=turn))
+        elif message:
+            self.settle(message, "merged")
 
     def intend(self, turn: int, part: int, of: int | None = None) -> None:
         """See the port. Raises ``LostHold``: do not send."""
-        self._append(Draft(e.ReplyIntended(turn=turn, part=part, of=of), cause=turn))
+        if turn:
+            self._append(Draft(e.ReplyIntended(turn=turn, part=part, of=of), cause=turn))
 
     def sent(self, turn: int, part: int, reference: str | None) -> None:
         """See the port."""
-        event = e.ReplySent(turn=turn, part=part, reference=reference)
-        self._append(Draft(event, cause=turn))
+        if turn:
+            self._append(Draft(e.ReplySent(turn=turn, part=part, reference=reference), cause=turn))
 
     def finish(self, turn: int, outcome: e.TurnOutcome) -> None:
         """See the port. The first message of a merged turn is settled as the turn ended, the others as merged.
 
         Where a part was intended and its sending never confirmed, nobody knows: all of them are ambiguous.
         """
+        if not turn:
+            return
         head = self._journal.head
         held = head.turns.get(turn)
         messages = [seq for seq in held.messages if seq in head.messages] if held else []
@@ -171,7 +212,8 @@ class Inbox:
 
     def settle(self, message: int, outcome: e.SettledAs) -> None:
         """See the port."""
-        self._append(Draft(e.MessageSettled(message=message, outcome=outcome), cause=message))
+        if message:
+            self._append(Draft(e.MessageSettled(message=message, outcome=outcome), cause=message))
 
 
 def _waiting(head: Head, dispatched: set[int]) -> list[int]:
@@ -187,6 +229,13 @@ def _foreign_lanes(head: Head, me: e.Process) -> set[str]:
         for seq in turn.messages
         if seq in head.messages
     }
+
+
+def _short(name: str) -> str:
+    """A platform's number as it is; in the place of one that no event can hold, its digest. An update is never refused for it."""
+    raw = name.encode("utf-8", "surrogatepass")
+    fits = len(name) <= LONGEST and raw == name.encode("utf-8", "replace")
+    return name if fits else f"~{hashlib.sha256(raw).hexdigest()}"
 
 
 def _pack(platform: str, account: str, update: Update) -> bytes:

@@ -12,6 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from gateway_hooks.degraded import FOR_GOOD
 from gateway_hooks.gateway import Flushed, Gateway, GatewayFault, Watcher
 from gateway_hooks.inbox import Inbox
 from gateway_hooks.process import World
@@ -97,6 +100,8 @@ class Manager(threading.Thread):
             except Busy as error:
                 log.error("%s", error.line())
                 self._free_gate(error.holder)
+            except FOR_GOOD as error:
+                self._give_up(error)
             except HandoffError as error:
                 if str(error) not in troubles:
                     log.error("%s", error.line())
@@ -105,6 +110,12 @@ class Manager(threading.Thread):
             except Exception:
                 log.exception("handoff-journal: unexpected; going on")
                 self._bell.wait(RETRY_S)
+
+    def _give_up(self, error: HandoffError) -> None:
+        """The journal is gone, or not what it was: a person has to look. The gateway serves on without; an open handoff waits."""
+        self._inbox.trouble.met(error)
+        self._inbox.trouble.goes_on_without()
+        self._over.wait()
 
     def stop(self) -> None:
         """End the loop at its next turn."""
@@ -189,6 +200,7 @@ class Manager(threading.Thread):
 
     def _say(self, *events: e.Event) -> None:
         self._journal.append(*(Draft(event) for event in events), writer=self._writer)
+        self._inbox.trouble.over()
 
     def _settle(self, side: Side, how: str) -> None:
         head = self._journal.catch_up()
@@ -307,6 +319,8 @@ class Manager(threading.Thread):
         every = IDLE_SAMPLE_S if alone and not head.open else limits.sample_s
         if head.phase == "active" and me == "green":
             every = min(every, ACTIVE_SAMPLE_S)
+        if self._inbox.trouble.last is not None:  # a sample tells whether the journal can be written again
+            every = min(every, limits.sample_s)
         if view.now.mono_ns - self._seen.sampled_ns < every * 1e9:
             return
         self._seen.sampled_ns = view.now.mono_ns
@@ -316,8 +330,8 @@ class Manager(threading.Thread):
             log.error("no health sample: %s", error.line())
             return
         polls = {_adapter(self._names, adapter): count for adapter, count in h.polls.items()}
-        self._say(
-            e.HealthSampled(
+        try:
+            sampled = e.HealthSampled(
                 loop_lag_ms=h.loop_lag_ms,
                 turns=h.turns,
                 waiting=h.waiting,
@@ -326,11 +340,15 @@ class Manager(threading.Thread):
                 rss_mb=h.rss_mb,
                 polls=polls,
             )
-        )
+        except ValidationError as error:  # no sample is not a good one
+            log.error("no health sample: %s is no number that can be", error.errors()[0]["loc"][0])
+            return
+        self._say(sampled)
 
     def _tidy(self, view: d.View) -> None:
         if self._state.head.owner == view.me and view.now.mono_ns - self._seen.tidied_ns > TIDY_S * 1e9:
             self._seen.tidied_ns = view.now.mono_ns
+            self._journal.catch_up()  # what the other side has erased counts too
             self._journal.tidy()
 
 

@@ -30,7 +30,8 @@ Seq = PositiveInt
 class Event(BaseModel):
     """Base of all bodies. ``TYPE`` and ``V`` are stored as columns, ``ADMISSION`` says which rule of the law admits it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    # what does not fit is never quoted: a traceback must not tell what a person wrote
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
     TYPE: ClassVar[str]
     V: ClassVar[int] = 1
     ADMISSION: ClassVar[Admission]

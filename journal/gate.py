@@ -10,8 +10,7 @@ import fcntl
 import os
 import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from journal.errors import Busy, DiskTrouble
@@ -36,22 +35,26 @@ class Gate:
                 f"cannot open the gate {self._path}: {error.strerror}", hint="check the folder"
             ) from error
 
-    @contextmanager
-    def held(self, deadline_s: float | None = None) -> Iterator[None]:
+    def held(self, deadline_s: float | None = None) -> AbstractContextManager[None]:
         """Hold the gate. ``deadline_s`` bounds the wait, the default is the gate's own.
 
         Raises:
             Busy: It was not free in time; ``holder`` is who had it.
         """
-        limit = self._deadline_s if deadline_s is None else deadline_s
+        return _Hold(self, self._deadline_s if deadline_s is None else deadline_s)
+
+    def _enter(self, limit: float) -> None:
         if not self._mutex.acquire(timeout=limit):
             raise Busy("another thread of this process holds the journal's gate", hint="try again")
         try:
             self._lock(limit)
-            try:
-                yield
-            finally:
-                fcntl.flock(self._fd, fcntl.LOCK_UN)
+        except BaseException:
+            self._mutex.release()
+            raise
+
+    def _leave(self) -> None:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
         finally:
             self._mutex.release()
 
@@ -63,8 +66,11 @@ class Gate:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._wait(limit)
-        with suppress(OSError):  # a full disk must not leave the lock held, nor keep anybody out
-            os.pwrite(self._fd, self._name, 0)
+        try:
+            if os.pread(self._fd, 20, 0) != self._name:
+                os.pwrite(self._fd, self._name, 0)
+        except OSError:
+            pass  # a full disk must not leave the lock held, nor keep anybody out
 
     def _wait(self, limit: float) -> None:
         """Wait in the kernel's queue, on a descriptor and a thread of its own: ``flock`` knows no deadline."""
@@ -94,6 +100,22 @@ class Gate:
         self.close()
         self._mutex = threading.Lock()
         self._name = f"{os.getpid():<20}".encode()
+
+
+class _Hold:
+    """One time of holding. A class, since a generator would cost every append as much as the lock itself."""
+
+    __slots__ = ("_gate", "_limit")
+
+    def __init__(self, gate: Gate, limit: float) -> None:
+        self._gate = gate
+        self._limit = limit
+
+    def __enter__(self) -> None:
+        self._gate._enter(self._limit)
+
+    def __exit__(self, *_: object) -> None:
+        self._gate._leave()
 
 
 class _Attempt:

@@ -1,13 +1,17 @@
 """The journal's last word: a fold that keeps just what the law needs, so that every writer can hold it in memory.
 
 ``advance`` is total: it believes what stands in the journal. Whether something may stand there is ``journal.law``'s business.
+
+A head that was handed out is never changed. ``move`` changes the one that it is given, so that a fold over many events makes one
+copy and not one for each; whoever calls it owns that copy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from journal import events as e
 from journal.events import Phase, Process, Role, SettledAs, Side
@@ -38,8 +42,7 @@ TRANSITIONS: dict[str, tuple[frozenset[Phase], frozenset[Role], Phase]] = {
 """type: (phases that admit it, roles that may say it, the phase it leads to)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """An accepted message that is not settled. ``turn`` holds it; ``due`` is what it must be settled as, once its process died.
 
     ``finisher`` has finished a turn over it, and settles it in the same append, whoever owns the adapters by now.
@@ -53,8 +56,7 @@ class Message:
     finisher: Process | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """An open turn: who holds it, over which messages, which reply parts were intended and which were sent."""
 
     holder: Process
@@ -65,7 +67,7 @@ class Turn:
     of: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Head:
     """The journal's last word: everything that decides whether the next event is admitted.
 
@@ -84,12 +86,20 @@ class Head:
     blue: Process | None = None
     green: Process | None = None
     expected_green: Process | None = None
-    connected: Mapping[str, Process] = field(default_factory=dict)
-    flushed: Mapping[str, str] = field(default_factory=dict)
+    connected: dict[str, Process] = field(default_factory=dict)
+    flushed: dict[str, str] = field(default_factory=dict)
     flushed_seq: int = 0
-    turns: Mapping[int, Turn] = field(default_factory=dict)
-    messages: Mapping[int, Message] = field(default_factory=dict)
+    turns: dict[int, Turn] = field(default_factory=dict)
+    messages: dict[int, Message] = field(default_factory=dict)
     watchers: frozenset[int] = frozenset()
+
+    def copy(self) -> Head:
+        """One to go on with, that shares nothing that changes."""
+        return Head(
+            self.seq, self.hash, self.handoff, self.phase, self.phase_seq, self.owner, self.epoch, self.blue, self.green,
+            self.expected_green, self.connected.copy(), self.flushed.copy(), self.flushed_seq, self.turns.copy(),
+            self.messages.copy(), self.watchers,
+        )  # fmt: skip
 
     def process(self, side: Side) -> Process | None:
         return self.blue if side == "blue" else self.green
@@ -111,6 +121,12 @@ class Head:
 def adapter_key(platform: str, account: str) -> str:
     """How the head names an adapter; ``account`` is a pseudonym."""
     return f"{platform}:{account}"
+
+
+@lru_cache(maxsize=256)
+def incarnation(pid: int, started: int, boot: str) -> Process:
+    """The process of a stored row. The same row twice gives the very same object, which makes comparing cheap."""
+    return Process.model_construct(pid=pid, started=started, boot=boot)
 
 
 def verdict(message: Message, turn: Turn) -> SettledAs | None:
@@ -141,162 +157,178 @@ def verdicts(head: Head, process: Process) -> dict[int, SettledAs]:
 
 def advance(head: Head, record: Record, event: e.Event) -> Head:
     """The head after a record."""
-    return replace(head, hash=record.hash, **effects(head, event, record.seq, record.process))
+    head = head.copy()
+    move(head, event, record.seq, record.process)
+    head.hash = record.hash
+    return head
 
 
-Changes = dict[str, Any]
+def effects(head: Head, event: e.Event, seq: int, process: Process) -> dict[str, Any]:
+    """What an event that ``process`` says at ``seq`` changes in the head, by field; all but the hash."""
+    after = head.copy()
+    move(after, event, seq, process)
+    return {name: getattr(after, name) for name in _FIELDS if getattr(after, name) != getattr(head, name)}
 
 
-def effects(head: Head, event: e.Event, seq: int, process: Process) -> Changes:
-    """What an event that ``process`` says at ``seq`` changes in the head, all but the hash."""
-    changes: Changes = {"seq": seq}
+_FIELDS = tuple(f.name for f in fields(Head))
+
+
+def erases(event: e.Event) -> int | None:
+    """The seq whose words go with this event."""
+    if isinstance(event, e.MessageSettled):
+        return event.message
+    return event.handed_over if isinstance(event, e.WatcherAdopted) else None
+
+
+def move(head: Head, event: e.Event, seq: int, process: Process) -> None:
+    """Bring a head that the caller owns past an event that ``process`` says at ``seq``; the hash is the caller's to set."""
+    effect = EFFECTS.get(type(event))
+    if effect:
+        effect(head, event, seq, process)
     transition = TRANSITIONS.get(event.TYPE)
     if transition:
-        changes["phase"], changes["phase_seq"] = transition[2], seq
-    effect = _EFFECTS.get(type(event))
-    if effect:
-        changes |= effect(head, event, seq, process)
-    return changes
+        head.phase, head.phase_seq = transition[2], seq
+    head.seq = seq
 
 
-def _requested(head: Head, event: e.HandoffRequested, seq: int, process: Process) -> Changes:
-    return {
-        "handoff": event.handoff,
-        "blue": head.owning,
-        "green": None,
-        "expected_green": None,
-        "owner": "blue",
-        "flushed": {},
-        "flushed_seq": 0,
-    }
+def _requested(head: Head, event: e.HandoffRequested, seq: int, process: Process) -> None:
+    head.handoff = event.handoff
+    head.blue, head.green, head.expected_green = head.owning, None, None
+    head.owner = "blue"
+    head.flushed, head.flushed_seq = {}, 0
 
 
-def _spawned(head: Head, event: e.GreenSpawned, seq: int, process: Process) -> Changes:
-    return {"expected_green": event.green}
+def _spawned(head: Head, event: e.GreenSpawned, seq: int, process: Process) -> None:
+    head.expected_green = event.green
 
 
-def _to_green(head: Head, event: e.Event, seq: int, process: Process) -> Changes:
-    return {"owner": "green", "epoch": head.epoch + 1}
+def _to_green(head: Head, event: e.Event, seq: int, process: Process) -> None:
+    head.owner = "green"
+    head.epoch += 1
 
 
-def _rollback(head: Head, event: e.Event, seq: int, process: Process) -> Changes:
-    return {"flushed": {}, "flushed_seq": 0}
+def _rollback(head: Head, event: e.Event, seq: int, process: Process) -> None:
+    head.flushed, head.flushed_seq = {}, 0
 
 
-def _blue_serving(head: Head, event: e.Event, seq: int, process: Process) -> Changes:
-    return {} if head.owner == "blue" else {"owner": "blue", "epoch": head.epoch + 1}
+def _blue_serving(head: Head, event: e.Event, seq: int, process: Process) -> None:
+    if head.owner != "blue":
+        head.owner = "blue"
+        head.epoch += 1
 
 
-def _started(head: Head, event: e.ProcessStarted, seq: int, process: Process) -> Changes:
-    arrived = {"expected_green": None} if head.expected_green == process else {}
-    return {event.side: process, **arrived, **({"epoch": head.epoch + 1} if event.serving else {})}
+def _started(head: Head, event: e.ProcessStarted, seq: int, process: Process) -> None:
+    if head.expected_green == process:
+        head.expected_green = None
+    _seat(head, event.side, process)
+    if event.serving:
+        head.epoch += 1
 
 
-def _exited(head: Head, event: e.Event, seq: int, process: Process) -> Changes:
+def _seat(head: Head, side: Side, process: Process | None) -> None:
+    if side == "blue":
+        head.blue = process
+    else:
+        head.green = process
+
+
+def _exited(head: Head, event: e.Event, seq: int, process: Process) -> None:
     side = head.side_of(process)
-    return {side: None} if side else {}
+    if side:
+        _seat(head, side, None)
 
 
-def _lost(head: Head, event: e.ProcessLost, seq: int, process: Process) -> Changes:
-    messages, turns = dict(head.messages), dict(head.turns)
-    for number, turn in head.turns.items():
+def _lost(head: Head, event: e.ProcessLost, seq: int, process: Process) -> None:
+    for number, turn in list(head.turns.items()):
         if turn.holder == event.process:
-            del turns[number]
+            del head.turns[number]
             for m in turn.messages:
-                if m in messages:
-                    messages[m] = replace(messages[m], turn=None, due=verdict(messages[m], turn))
-    return {
-        **({event.side: None} if head.process(event.side) == event.process else {}),
-        **({"expected_green": None} if head.expected_green == event.process else {}),
-        "connected": {a: p for a, p in head.connected.items() if p != event.process},
-        "messages": messages,
-        "turns": turns,
-    }
+                if m in head.messages:
+                    message = head.messages[m]
+                    head.messages[m] = message._replace(turn=None, due=verdict(message, turn))
+    if head.process(event.side) == event.process:
+        _seat(head, event.side, None)
+    if head.expected_green == event.process:
+        head.expected_green = None
+    head.connected = {a: p for a, p in head.connected.items() if p != event.process}
 
 
-def _connected(head: Head, event: e.AdapterConnected, seq: int, process: Process) -> Changes:
-    return {"connected": {**head.connected, adapter_key(event.platform, event.account): process}}
+def _connected(head: Head, event: e.AdapterConnected, seq: int, process: Process) -> None:
+    head.connected[adapter_key(event.platform, event.account)] = process
 
 
-def _paused(head: Head, event: e.AdapterPaused, seq: int, process: Process) -> Changes:
+def _paused(head: Head, event: e.AdapterPaused, seq: int, process: Process) -> None:
     key = adapter_key(event.platform, event.account)
-    if head.connected.get(key) != process:
-        return {}
-    return {"connected": {a: p for a, p in head.connected.items() if a != key}}
+    if head.connected.get(key) == process:
+        del head.connected[key]
 
 
-def _accepted(head: Head, event: e.MessageAccepted, seq: int, process: Process) -> Changes:
-    return {"messages": {**head.messages, seq: Message(event.chat, event.kind)}}
+def _accepted(head: Head, event: e.MessageAccepted, seq: int, process: Process) -> None:
+    head.messages[seq] = Message(event.chat, event.kind)
 
 
-def _turn_started(head: Head, event: e.TurnStarted, seq: int, process: Process) -> Changes:
-    messages = dict(head.messages)
+def _turn_started(head: Head, event: e.TurnStarted, seq: int, process: Process) -> None:
     for m in event.messages:
-        if m in messages:
-            messages[m] = replace(messages[m], turn=seq, attempts=messages[m].attempts + 1, finisher=None)
-    turns = {**head.turns, seq: Turn(process, event.messages, event.session)}
-    return {"messages": messages, "turns": turns}
+        _take(head, m, seq)
+    head.turns[seq] = Turn(process, event.messages, event.session)
 
 
-def _joined(head: Head, event: e.TurnJoined, seq: int, process: Process) -> Changes:
-    turn, message = head.turns.get(event.turn), head.messages.get(event.message)
-    if turn is None or message is None:
-        return {}
-    return {
-        "messages": {
-            **head.messages,
-            event.message: replace(message, turn=event.turn, attempts=message.attempts + 1, finisher=None),
-        },
-        "turns": {**head.turns, event.turn: replace(turn, messages=(*turn.messages, event.message))},
-    }
+def _take(head: Head, seq: int, turn: int) -> None:
+    message = head.messages.get(seq)
+    if message is not None:
+        head.messages[seq] = Message(message.chat, message.kind, turn, message.attempts + 1, message.due)
 
 
-def _intended(head: Head, event: e.ReplyIntended, seq: int, process: Process) -> Changes:
+def _joined(head: Head, event: e.TurnJoined, seq: int, process: Process) -> None:
     turn = head.turns.get(event.turn)
-    if turn is None:
-        return {}
-    turn = replace(turn, intended=turn.intended | {event.part}, of=event.of or turn.of)
-    return {"turns": {**head.turns, event.turn: turn}}
+    if turn is not None and event.message in head.messages:
+        _take(head, event.message, event.turn)
+        head.turns[event.turn] = turn._replace(messages=(*turn.messages, event.message))
 
 
-def _sent(head: Head, event: e.ReplySent, seq: int, process: Process) -> Changes:
+def _intended(head: Head, event: e.ReplyIntended, seq: int, process: Process) -> None:
     turn = head.turns.get(event.turn)
-    if turn is None:
-        return {}
-    return {"turns": {**head.turns, event.turn: replace(turn, sent=turn.sent | {event.part})}}
+    if turn is not None:
+        holder, messages, session, intended, sent, of = turn
+        head.turns[event.turn] = Turn(holder, messages, session, intended | {event.part}, sent, event.of or of)
 
 
-def _finished(head: Head, event: e.TurnFinished, seq: int, process: Process) -> Changes:
+def _sent(head: Head, event: e.ReplySent, seq: int, process: Process) -> None:
+    turn = head.turns.get(event.turn)
+    if turn is not None:
+        holder, messages, session, intended, sent, of = turn
+        head.turns[event.turn] = Turn(holder, messages, session, intended, sent | {event.part}, of)
+
+
+def _finished(head: Head, event: e.TurnFinished, seq: int, process: Process) -> None:
     """The hold ends. What it leaves unsettled is due as if its process had died: a turn that spoke is never started again."""
-    turn = head.turns.get(event.turn)
-    if turn is None:
-        return {}
-    messages = dict(head.messages)
-    for m in turn.messages:
-        if m in messages and messages[m].turn == event.turn:
-            messages[m] = replace(messages[m], turn=None, due=verdict(messages[m], turn), finisher=turn.holder)
-    return {"turns": {n: t for n, t in head.turns.items() if n != event.turn}, "messages": messages}
+    turn = head.turns.pop(event.turn, None)
+    for m in turn.messages if turn else ():
+        message = head.messages.get(m)
+        if turn and message and message.turn == event.turn:
+            due = verdict(message, turn)
+            head.messages[m] = Message(message.chat, message.kind, None, message.attempts, due, turn.holder)
 
 
-def _settled(head: Head, event: e.MessageSettled, seq: int, process: Process) -> Changes:
-    return {"messages": {s: m for s, m in head.messages.items() if s != event.message}}
+def _settled(head: Head, event: e.MessageSettled, seq: int, process: Process) -> None:
+    head.messages.pop(event.message, None)
 
 
-def _flushed(head: Head, event: e.SessionFlushed, seq: int, process: Process) -> Changes:
-    if head.owning != process:
-        return {}
-    return {"flushed": {**head.flushed, event.part: event.digest}, "flushed_seq": seq}
+def _flushed(head: Head, event: e.SessionFlushed, seq: int, process: Process) -> None:
+    if head.owning == process:
+        head.flushed[event.part] = event.digest
+        head.flushed_seq = seq
 
 
-def _handed_over(head: Head, event: e.WatcherHandedOver, seq: int, process: Process) -> Changes:
-    return {"watchers": head.watchers | {seq}}
+def _handed_over(head: Head, event: e.WatcherHandedOver, seq: int, process: Process) -> None:
+    head.watchers |= {seq}
 
 
-def _adopted(head: Head, event: e.WatcherAdopted, seq: int, process: Process) -> Changes:
-    return {"watchers": head.watchers - {event.handed_over}}
+def _adopted(head: Head, event: e.WatcherAdopted, seq: int, process: Process) -> None:
+    head.watchers -= {event.handed_over}
 
 
-_EFFECTS: dict[type[e.Event], Callable[[Head, Any, int, Process], Changes]] = {
+EFFECTS: dict[type[e.Event], Callable[[Head, Any, int, Process], None]] = {
     e.HandoffRequested: _requested,
     e.GreenSpawned: _spawned,
     e.HandoffActive: _to_green,
@@ -319,3 +351,4 @@ _EFFECTS: dict[type[e.Event], Callable[[Head, Any, int, Process], Changes]] = {
     e.WatcherHandedOver: _handed_over,
     e.WatcherAdopted: _adopted,
 }
+"""What each type does to a head that it is given, all but the step to another phase. Other types do nothing."""

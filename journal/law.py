@@ -68,9 +68,12 @@ def _check_owner(head: Head, draft: Draft, writer: Writer) -> None:
         )
 
 
+_WORDY = (e.MessageAccepted, e.WatcherHandedOver)
+
+
 def _check_words(event: e.Event, draft: Draft) -> None:
     """What somebody wrote comes with its event and fits the event's digest; other events carry none."""
-    digest = event.digest if isinstance(event, e.MessageAccepted | e.WatcherHandedOver) else None
+    digest = event.digest if isinstance(event, _WORDY) else None
     words = draft.payload
     if digest is None and words is None:
         return

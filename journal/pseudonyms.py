@@ -24,7 +24,7 @@ class Pseudonyms:
 
     def of(self, kind: Kind, name: str) -> str:
         """``c_`` and 16 hex digits. The kinds do not collide: a chat and a session of one name differ."""
-        mac = hmac.new(self.key, f"{kind}:{name}".encode(), hashlib.sha256)
+        mac = hmac.new(self.key, f"{kind}:{name}".encode("utf-8", "surrogatepass"), hashlib.sha256)
         return f"{kind}_{mac.hexdigest()[:16]}"
 
 

@@ -41,6 +41,61 @@ SELECT seq, datetime(at_ns / 1000000000, 'unixepoch') AS at, handoff, role, pid,
 """
 # INSERT OR REPLACE does not fire DELETE triggers, hence the guard before INSERT, which also keeps seqs without gaps.
 
+_VIEWS = """
+CREATE VIEW IF NOT EXISTS handoffs AS
+SELECT b.seq, datetime(b.at_ns / 1000000000, 'unixepoch') AS at, b.handoff,
+    json_extract(b.body, '$.runtime') AS runtime, json_extract(b.body, '$.bake_s') AS bake_s,
+    e.seq AS ended_seq, round((e.at_ns - b.at_ns) / 1e9, 3) AS took_s,
+    CASE e.type WHEN 'HANDOFF_COMPLETE' THEN 'complete' WHEN 'BLUE_SERVING' THEN 'rolled_back'
+        WHEN 'HANDOFF_FAILED' THEN 'failed' ELSE 'open' END AS outcome,
+    coalesce(json_extract(r.body, '$.reason'), json_extract(e.body, '$.reason')) AS reason,
+    coalesce(json_extract(r.body, '$.detail'), json_extract(e.body, '$.detail')) AS detail
+FROM events b
+LEFT JOIN events e ON e.seq = (SELECT min(seq) FROM events WHERE handoff = b.handoff
+    AND type IN ('HANDOFF_COMPLETE', 'BLUE_SERVING', 'HANDOFF_FAILED'))
+LEFT JOIN events r ON r.seq = (SELECT min(seq) FROM events WHERE handoff = b.handoff AND type = 'HANDOFF_ROLLBACK')
+WHERE b.type = 'HANDOFF_REQUESTED';
+
+CREATE VIEW IF NOT EXISTS messages AS
+WITH settled AS MATERIALIZED (
+    SELECT seq, at_ns, role, json_extract(body, '$.message') AS message, json_extract(body, '$.outcome') AS outcome,
+        json_extract(body, '$.turn') AS turn FROM events WHERE type = 'MESSAGE_SETTLED')
+SELECT a.seq, datetime(a.at_ns / 1000000000, 'unixepoch') AS at, a.handoff, a.role AS accepted_by, a.epoch,
+    json_extract(a.body, '$.platform') AS platform, json_extract(a.body, '$.chat') AS chat,
+    json_extract(a.body, '$.kind') AS kind, json_extract(a.body, '$.update_id') AS update_id,
+    coalesce(s.outcome, 'open') AS outcome, s.seq AS settled_seq, s.role AS settled_by, s.turn AS turn,
+    round((s.at_ns - a.at_ns) / 1e9, 3) AS took_s
+FROM events a LEFT JOIN settled s ON s.message = a.seq
+WHERE a.type = 'MESSAGE_ACCEPTED';
+
+CREATE VIEW IF NOT EXISTS turns AS
+WITH finished AS MATERIALIZED (
+    SELECT seq, at_ns, json_extract(body, '$.turn') AS turn, json_extract(body, '$.outcome') AS outcome
+    FROM events WHERE type = 'TURN_FINISHED')
+SELECT t.seq AS turn, datetime(t.at_ns / 1000000000, 'unixepoch') AS at, t.handoff, t.role, t.pid, t.epoch,
+    json_extract(t.body, '$.session') AS session, json_extract(t.body, '$.messages') AS messages,
+    coalesce(f.outcome, 'open') AS outcome, f.seq AS finished_seq, round((f.at_ns - t.at_ns) / 1e9, 3) AS took_s
+FROM events t LEFT JOIN finished f ON f.turn = t.seq
+WHERE t.type = 'TURN_STARTED';
+
+CREATE VIEW IF NOT EXISTS polled AS
+SELECT seq, datetime(at_ns / 1000000000, 'unixepoch') AS at, handoff, role, pid, epoch,
+    CASE type WHEN 'ADAPTER_CONNECTED' THEN 'takes' WHEN 'ADAPTER_PAUSED' THEN 'lets go' ELSE 'down' END AS what,
+    json_extract(body, '$.platform') AS platform, json_extract(body, '$.account') AS account,
+    json_extract(body, '$.next_offset') AS next_offset
+FROM events WHERE type IN ('ADAPTER_CONNECTED', 'ADAPTER_PAUSED', 'ADAPTER_LOST');
+
+CREATE VIEW IF NOT EXISTS health AS
+SELECT seq, datetime(at_ns / 1000000000, 'unixepoch') AS at, handoff, role, pid, epoch,
+    json_extract(body, '$.loop_lag_ms') AS loop_lag_ms,
+    json_extract(body, '$.turns') AS turns, json_extract(body, '$.waiting') AS waiting,
+    json_extract(body, '$.answered') AS answered, json_extract(body, '$.errors') AS errors,
+    json_extract(body, '$.rss_mb') AS rss_mb
+FROM events WHERE type = 'HEALTH_SAMPLED';
+"""
+VIEWS = ("timeline", "handoffs", "messages", "turns", "polled", "health")
+"""What a person may want to ask an export for; ``timeline`` stands in every journal. ``docs/sql.md`` describes them."""
+
 
 def create(connection: sqlite3.Connection, at_ns: int) -> None:
     """Make an empty journal in an empty database, in one transaction. ``at_ns``: UTC nanoseconds since 1970."""
@@ -49,6 +104,11 @@ def create(connection: sqlite3.Connection, at_ns: int) -> None:
         f"BEGIN; {_V1} INSERT INTO migrations VALUES (1, {at_ns});"
         f" PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
     )
+
+
+def add_views(connection: sqlite3.Connection) -> None:
+    """Give a copy the views that a person would want. Never a journal in use: an older version must be able to write it."""
+    connection.executescript(f"BEGIN; {_VIEWS} COMMIT;")
 
 
 def is_empty(connection: sqlite3.Connection) -> bool:

@@ -12,8 +12,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,17 +21,21 @@ from pydantic_core import to_json
 from journal import schema
 from journal.bell import Bell
 from journal.chain import GENESIS, link
-from journal.errors import DiskTrouble, HandoffError, KeyConflict, NewerJournal, NoJournal, NotAJournal, Refused
-from journal.events import MODELS, Event, HandoffRequested, MessageAccepted, MessageSettled, Process, WatcherAdopted
+from journal.errors import DiskTrouble, HandoffError, KeyConflict, NewerJournal, NoJournal, Refused, Tampered
+from journal.events import MODELS, Event, HandoffRequested, MessageAccepted
 from journal.gate import Gate
-from journal.head import Head, advance, effects
+from journal.head import Head, erases, incarnation, move
 from journal.law import check, role_of
 from journal.record import Draft, Payload, Receipt, Record, Stamp, Writer
+from journal.trouble import identify, keep_open, onward, translated
 
 MAX_BODY = 64 * 1024
 PAGE = 500
+TIDY_EVENTS = 1000
+"""After so many events the write-ahead log is emptied though nothing was erased, so that it cannot grow without bound."""
 _COLUMNS = "seq, handoff, type, v, role, pid, started, boot, epoch, at_ns, mono_ns, key, cause, body, prev, hash"
 _PAGED = f"SELECT {_COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
+_LINES = "SELECT seq, type, v, pid, started, boot, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
 _INSERT = f"INSERT INTO events ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 
 
@@ -83,21 +86,21 @@ class Reader:
                 f"no journal at {path}", hint="run 'handoff-journal install' in that home, or name another --home"
             )
         self.path = path
-        with _translated(path):
+        with translated(path):
             self._connection = sqlite3.connect(
                 f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
             )
             try:
                 self._connection.execute("PRAGMA busy_timeout = 5000")
-                _identify(self._connection, path)
+                identify(self._connection, path)
             except BaseException:
                 self._connection.close()
                 raise
 
     def records(self, *, after: int = 0, limit: int = PAGE) -> list[Record]:
         """At most ``limit`` records with seq > ``after``, in order."""
-        with _translated(self.path):
-            rows = self._connection.execute(_PAGED, (after, limit)).fetchall()
+        with translated(self.path):
+            rows = onward(self._connection.execute(_PAGED, (after, limit)).fetchall(), after, path=self.path)
         return [_record(row) for row in rows]
 
     def all(self, *, after: int = 0) -> Iterator[Record]:
@@ -106,26 +109,41 @@ class Reader:
             yield from page
             after = page[-1].seq
 
+    def lines(self, *, after: int = 0, limit: int = PAGE) -> list[tuple[Any, ...]]:
+        """What a fold needs of most rows: (seq, type, v, pid, started, boot, body), in order."""
+        with translated(self.path):
+            return onward(self._connection.execute(_LINES, (after, limit)).fetchall(), after, path=self.path)
+
     def last_seq(self) -> int:
-        with _translated(self.path):
+        with translated(self.path):
             return int(self._connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
 
     def payload(self, seq: int) -> Payload | None:
         """The words of an accepted message, or None when they were erased."""
-        with _translated(self.path):
+        with translated(self.path):
             row = self._connection.execute("SELECT salt, data FROM payloads WHERE seq = ?", (seq,)).fetchone()
         return Payload(*row) if row else None
 
     def rows(self, table: Literal["events", "payloads"], *, after: int, limit: int = PAGE) -> list[tuple[Any, ...]]:
         """Rows as they stand, in the order of ``Record``'s or ``Payload``'s fields, whatever somebody made of them."""
         columns = _COLUMNS if table == "events" else "seq, salt, data"
-        self._connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
-        try:
-            with _translated(self.path):
-                sql = f"SELECT {columns} FROM {table} WHERE seq > ? ORDER BY seq LIMIT ?"
+        sql = f"SELECT {columns} FROM {table} WHERE seq > ? ORDER BY seq LIMIT ?"
+        with translated(self.path):
+            try:
                 return self._connection.execute(sql, (after, limit)).fetchall()
-        finally:
-            self._connection.text_factory = str
+            except sqlite3.OperationalError as error:
+                if "decode" not in str(error):
+                    raise
+            self._connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
+            try:
+                return self._connection.execute(sql, (after, limit)).fetchall()
+            finally:
+                self._connection.text_factory = str
+
+    def copy_to(self, target: sqlite3.Connection) -> None:
+        """Copy everything as of one moment, in one step: a backup in several would begin anew whenever somebody appends."""
+        with translated(self.path):
+            self._connection.backup(target)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -153,17 +171,18 @@ class Journal:
         self.gate = Gate(folder / "gate", deadline_s=deadline_s)
         self._bell = Bell(folder / "bell")
         self._lock = threading.RLock()
-        self._dirty = False
+        self._dirty, self._tidied = False, 0
         self._file = str(self.path)
         self._pid = os.getpid()
-        with _translated(self.path), self.gate.held():
+        with translated(self.path), self.gate.held():
             self._connection = sqlite3.connect(
                 f"{self.path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
             )
+            keep_open(self._connection)
             try:
                 self._connection.execute("PRAGMA wal_autocheckpoint = 0")
-                _identify(self._connection, self.path)
-                for pragma in ("synchronous = FULL", "secure_delete = ON", "busy_timeout = 5000"):
+                identify(self._connection, self.path)
+                for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "busy_timeout = 5000"):
                     self._connection.execute(f"PRAGMA {pragma}")
                 self._inode = self._identity()
                 self._head = Head(hash=GENESIS)
@@ -180,7 +199,7 @@ class Journal:
 
     def catch_up(self) -> Head:
         """Fold what others have appended since, and return the head."""
-        with self._lock, _translated(self.path):
+        with self._lock, translated(self.path):
             return self._catch_up()
 
     def append(self, *drafts: Draft, writer: Writer) -> tuple[Receipt, ...]:
@@ -197,7 +216,7 @@ class Journal:
             DiskTrouble: It could not be written; believe nothing of it.
             NoJournal: The file was removed or replaced. Stop journaling, loudly.
         """
-        with self._lock, _translated(self.path), self.gate.held():
+        with self._lock, translated(self.path), self.gate.held():
             self._check_identity()
             while True:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -220,7 +239,7 @@ class Journal:
         return receipts
 
     def _write(self, drafts: Sequence[Draft], writer: Writer) -> tuple[tuple[Receipt, ...], Head]:
-        head, receipts = self._head, []
+        head, receipts = self._head.copy(), []
         stamp = self._clock()
         for draft in drafts:
             known = self._known(draft)
@@ -230,47 +249,46 @@ class Journal:
             try:
                 check(head, draft, writer)
             except Refused:  # decided on an old head? the newer one may admit it, or refuse it for the real reason
-                if self._moved(head):
+                if self._moved(head.seq):
                     raise _Behind from None
                 raise
-            head = self._insert(head, draft, writer, stamp)
+            self._insert(head, draft, writer, stamp)
             receipts.append(Receipt(head.seq, head.hash))
         return tuple(receipts), head
 
-    def _insert(self, head: Head, draft: Draft, writer: Writer, stamp: Stamp) -> Head:
-        event, process, seq = draft.event, writer.process, head.seq + 1
+    def _insert(self, head: Head, draft: Draft, writer: Writer, stamp: Stamp) -> None:
+        """Write one row, and bring ``head``, which is this append's own, past it."""
+        event, process, seq, prev = draft.event, writer.process, head.seq + 1, head.hash
         raw = to_json(event)
         if len(raw) > MAX_BODY:
             raise Refused(f"{event.TYPE} has a body of {len(raw)} bytes", hint=f"at most {MAX_BODY}")
         body = raw.decode()
         role = role_of(head, writer, event)
         handoff = event.handoff if isinstance(event, HandoffRequested) else head.handoff
-        changes = effects(head, event, seq, process)
-        epoch = changes.get("epoch", head.epoch)
-        digest = link(
-            head.hash, seq, handoff, event.TYPE, event.V, role, process, epoch, stamp.at_ns, stamp.mono_ns,
+        move(head, event, seq, process)
+        head.hash = link(
+            prev, seq, handoff, event.TYPE, event.V, role, process, head.epoch, stamp.at_ns, stamp.mono_ns,
             draft.key, draft.cause, body,
         )  # fmt: skip
         try:
             self._connection.execute(
                 _INSERT,
                 (
-                    seq, handoff, event.TYPE, event.V, role, process.pid, process.started, process.boot, epoch,
-                    stamp.at_ns, stamp.mono_ns, draft.key, draft.cause, body, head.hash, digest,
+                    seq, handoff, event.TYPE, event.V, role, process.pid, process.started, process.boot, head.epoch,
+                    stamp.at_ns, stamp.mono_ns, draft.key, draft.cause, body, prev, head.hash,
                 ),
             )  # fmt: skip
         except sqlite3.IntegrityError as error:
-            if self._moved(head):
+            if self._moved(seq - 1):
                 raise _Behind from error
             raise
         if draft.payload is not None:
             words = (seq, draft.payload.salt, draft.payload.data)
             self._connection.execute("INSERT INTO payloads VALUES (?,?,?)", words)
-        erased = _erases(event)
+        erased = erases(event)
         if erased is not None:
             self._connection.execute("DELETE FROM payloads WHERE seq = ?", (erased,))
             self._dirty = True
-        return replace(head, hash=digest, **changes)
 
     def _known(self, draft: Draft) -> Receipt | None:
         if draft.key is None:
@@ -284,33 +302,35 @@ class Journal:
             raise KeyConflict(what, hint="use another key")
         return Receipt(record.seq, record.hash, known=True)
 
-    def _moved(self, head: Head) -> bool:
-        """Whether others have appended; ``head`` is how far this very transaction has come, so that its own rows do not count."""
-        later = self._connection.execute("SELECT 1 FROM events WHERE seq > ? LIMIT 1", (head.seq,))
+    def _moved(self, seq: int) -> bool:
+        """Whether others have appended; ``seq`` is how far this very transaction has come, so that its own rows do not count."""
+        later = self._connection.execute("SELECT 1 FROM events WHERE seq > ? LIMIT 1", (seq,))
         return later.fetchone() is not None
 
     def _catch_up(self) -> Head:
-        head = self._head
+        head = self._head.copy()  # what was handed out is never changed
         while rows := self._connection.execute(_PAGED, (head.seq, PAGE)).fetchall():
             for row in rows:
                 record = _record(row)
                 event = record.event
-                head = advance(head, record, event)
-                self._dirty = self._dirty or _erases(event) is not None  # whoever erased may be gone by now
+                _follows(head, record)
+                move(head, event, record.seq, record.process)
+                head.hash = record.hash
+                self._dirty = self._dirty or erases(event) is not None  # whoever erased may be gone by now
         self._head = head
         return head
 
     def tidy(self) -> bool:
-        """Remove erased words from the write-ahead log, when nobody reads. True when there was nothing left to do."""
-        with self._lock, _translated(self.path), self.gate.held():
-            if not self._dirty:
+        """Empty the write-ahead log when words were erased, or it has grown long, and nobody reads. True when nothing is left."""
+        with self._lock, translated(self.path), self.gate.held():
+            if not self._dirty and self._head.seq - self._tidied < TIDY_EVENTS:
                 return True
             self._connection.execute("PRAGMA busy_timeout = 0")
             try:
                 busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             finally:
                 self._connection.execute("PRAGMA busy_timeout = 5000")
-            self._dirty = bool(busy)
+            self._dirty, self._tidied = bool(busy), self._tidied if busy else self._head.seq
             return not busy
 
     def close(self) -> None:
@@ -322,10 +342,11 @@ class Journal:
         self.gate.close()
 
     def _identity(self) -> tuple[int, int] | None:
-        with suppress(OSError):
+        try:
             status = os.stat(self._file)  # noqa: PTH116 - at every append, twice
-            return status.st_dev, status.st_ino
-        return None
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
     def _check_identity(self) -> None:
         if self._identity() != self._inode:
@@ -355,11 +376,15 @@ def _same(stored: Event, offered: Event) -> bool:
     return stored == offered
 
 
-def _erases(event: Event) -> int | None:
-    """The seq whose words go with this event."""
-    if isinstance(event, MessageSettled):
-        return event.message
-    return event.handed_over if isinstance(event, WatcherAdopted) else None
+def _follows(head: Head, record: Record) -> None:
+    """Raise ``Tampered`` unless the record is the one after ``head``. What came before the first row may have been cut off."""
+    if record.seq != head.seq + 1 if head.seq else record.seq < 1:
+        raise Tampered(f"seq {record.seq} follows seq {head.seq}", seq=head.seq + 1, hint=_LOOK)
+    if record.prev != head.hash and (head.seq or record.seq == 1):
+        raise Tampered(f"seq {record.seq} is not chained to what stands before it", seq=record.seq, hint=_LOOK)
+
+
+_LOOK = "nothing more is written; run 'handoff-journal verify', and compare with an export"
 
 
 def _record(row: tuple[Any, ...]) -> Record:
@@ -368,33 +393,7 @@ def _record(row: tuple[Any, ...]) -> Record:
         raise NewerJournal(
             f"seq {seq} is {type_} version {v}", hint="a later version wrote it: upgrade handoff-journal"
         )
-    process = Process.model_construct(pid=pid, started=started, boot=boot)
+    process = incarnation(pid, started, boot)
     return Record(
         seq, handoff, type_, v, role, process, epoch, at_ns, mono_ns, key, cause, body, prev, digest
     )  # fmt: skip
-
-
-def _identify(connection: sqlite3.Connection, path: Path) -> None:
-    application, version = schema.identify(connection)
-    if application != schema.APPLICATION_ID:
-        raise NotAJournal(f"{path} is not a handoff journal", hint="name the journal.db that 'install' made")
-    if version > schema.VERSION:
-        raise NewerJournal(
-            f"{path} has schema {version}, this version knows {schema.VERSION}", hint="upgrade handoff-journal"
-        )
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except HandoffError:
-        raise
-    except sqlite3.OperationalError as error:
-        if "no such" in str(error):
-            raise NotAJournal(f"{path}: {error}", hint="restore it from an export") from error
-        if "locked" in str(error):
-            raise DiskTrouble(f"{path} stays locked", hint="another program writes to it without the gate") from error
-        raise DiskTrouble(f"{path}: {error}", hint="check the disk and the folder's mode") from error
-    except sqlite3.DatabaseError as error:
-        raise NotAJournal(f"{path}: {error}", hint="restore it from an export") from error

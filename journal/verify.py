@@ -163,7 +163,9 @@ def _compare_words(walk: _Walk, reader: Reader) -> None:
         for seq, salt, data in rows:
             fits = isinstance(salt, bytes) and isinstance(data, bytes)
             stand[seq] = hashlib.sha256(salt + data).hexdigest() if fits else ""
-            after = seq
+        if rows[-1][0] <= after:
+            raise _Found(after, "the words stand in no order: the file is damaged")
+        after = rows[-1][0]
     walk.follow(reader)
     for seq in sorted(expected.keys() | stand.keys()):
         if seq < (walk.first or 1) and seq > 0:

@@ -1,19 +1,27 @@
 """Events to state: the same events give the same state, on any machine, with no gateway installed.
 
-The state is what a side needs to decide and what a person wants to know. It is frozen; ``apply`` gives the next one.
+The state is what a side needs to decide and what a person wants to know. One that was handed out is never changed: a fold works on
+a copy of its own. ``state_of`` folds a journal without making a record of each row; a million events cost what reading them costs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from journal import events as e
 from journal.chain import GENESIS
 from journal.events import Phase, Process, Role, Side
-from journal.head import TRANSITIONS, Head, adapter_key, advance
+from journal.head import EFFECTS, TRANSITIONS, Head, adapter_key, incarnation, move
 from journal.record import Record
+
+if TYPE_CHECKING:
+    from journal.store import Reader
 
 KEPT_SAMPLES = 32
 """Health samples kept a side."""
@@ -66,7 +74,7 @@ class Loss:
     turns: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class State:
     """What the record says. ``steps``, ``losses`` and ``request`` are those of the current or last handoff.
 
@@ -81,15 +89,23 @@ class State:
     failure: e.HandoffFailed | None = None
     steps: tuple[Step, ...] = ()
     losses: tuple[Loss, ...] = ()
-    samples: Mapping[Side, tuple[Sample, ...]] = field(default_factory=dict)
-    seen: Mapping[Side, Moment] = field(default_factory=dict)
-    started: Mapping[Side, e.ProcessStarted] = field(default_factory=dict)
-    connected_at: Mapping[str, int] = field(default_factory=dict)
-    offsets: Mapping[str, int] = field(default_factory=dict)
+    samples: dict[Side, tuple[Sample, ...]] = field(default_factory=dict)
+    seen: dict[Side, Moment] = field(default_factory=dict)
+    started: dict[Side, e.ProcessStarted] = field(default_factory=dict)
+    connected_at: dict[str, int] = field(default_factory=dict)
+    offsets: dict[str, int] = field(default_factory=dict)
     accepted: int = 0
-    settled: Mapping[str, int] = field(default_factory=dict)
-    watchers: Mapping[int, e.WatcherHandedOver] = field(default_factory=dict)
+    settled: dict[str, int] = field(default_factory=dict)
+    watchers: dict[int, e.WatcherHandedOver] = field(default_factory=dict)
     divergence: tuple[int, e.DivergenceDetected] | None = None
+
+    def copy(self) -> State:
+        """One to go on with, that shares nothing that changes."""
+        return State(
+            self.head.copy(), self.request, self.complete_requested, self.rollback, self.failure, self.steps, self.losses,
+            self.samples.copy(), self.seen.copy(), self.started.copy(), self.connected_at.copy(), self.offsets.copy(),
+            self.accepted, self.settled.copy(), self.watchers.copy(), self.divergence,
+        )  # fmt: skip
 
     @property
     def limits(self) -> e.Limits:
@@ -107,115 +123,148 @@ class State:
 
 def fold(records: Iterable[Record], state: State | None = None) -> State:
     """The state after the records, from an empty record or from ``state``."""
-    state = state or State()
+    state = state.copy() if state else State()
     for record in records:
-        state = apply(state, record)
+        _move(state, record)
     return state
 
 
 def apply(state: State, record: Record) -> State:
     """The state after one more record."""
+    return fold((record,), state)
+
+
+def state_of(reader: Reader, state: State | None = None) -> State:
+    """The state after all that stands in a journal, or after what was appended since ``state``: what ``fold`` gives, sooner.
+
+    Most rows change a thing or two and need no envelope for it: those are taken as they are read. The others are read as records.
+    """
+    state = state.copy() if state else State()
+    head, before = state.head, state.head.seq
+    samples: dict[tuple[int, int, str], deque[int]] = {}
+    while page := reader.lines(after=head.seq):
+        for seq, type_, v, pid, started, boot, body in page:
+            try:
+                validate, of_head, of_state = _PLAIN[type_, v]
+                event = validate(body)
+            except (KeyError, ValidationError):  # more is needed of it; or the record says what is wrong
+                if (type_, v) == _SAMPLE:
+                    samples.setdefault((pid, started, boot), deque(maxlen=KEPT_SAMPLES)).append(seq)
+                    head.seq = seq
+                else:
+                    _look_at(state, samples, reader)
+                    _move(state, _record(reader, seq))
+                continue
+            if of_state:
+                of_state(state, event, seq)
+            if of_head:
+                of_head(head, event, seq, incarnation(pid, started, boot))
+            head.seq = seq
+    _look_at(state, samples, reader)
+    if head.seq != before:
+        head.hash = _record(reader, head.seq).hash
+    return state
+
+
+_SAMPLE = (e.HealthSampled.TYPE, e.HealthSampled.V)
+
+
+def _look_at(state: State, samples: dict[tuple[int, int, str], deque[int]], reader: Reader) -> None:
+    """Take up the samples that a state keeps; nobody has changed seats since the first of them. The others leave no trace."""
+    last = state.head.seq
+    for seq in sorted(chain.from_iterable(samples.values())):
+        _move(state, _record(reader, seq))
+    samples.clear()
+    state.head.seq = last
+
+
+def _record(reader: Reader, seq: int) -> Record:
+    return reader.records(after=seq - 1, limit=1)[0]
+
+
+def _move(state: State, record: Record) -> None:
+    """Bring a state that the caller owns past a record."""
     event = record.event
-    changes: dict[str, Any] = {"head": advance(state.head, record, event)}
     moment = Moment(record.seq, record.at_ns, record.mono_ns, record.process.boot)
-    if event.TYPE in TRANSITIONS:
-        step = Step(moment, event.TYPE, TRANSITIONS[event.TYPE][2], record.role)
-        changes["steps"] = (step,) if event.TYPE == "HANDOFF_REQUESTED" else (*state.steps, step)
-    if (event.TYPE in TRANSITIONS or event.TYPE in _SIGNS_OF_LIFE) and record.role in ("blue", "green"):
-        changes["seen"] = {**state.seen, record.role: moment}
-    effect = _EFFECTS.get(type(event))
+    effect, timed = _EFFECTS.get(type(event)), _TIMED.get(type(event))
     if effect:
-        changes |= effect(state, event, record, moment)
-    return replace(state, **changes)
+        effect(state, event, record.seq)
+    if timed:
+        timed(state, event, record, moment)
+    if event.TYPE in TRANSITIONS:
+        state.steps = (*state.steps, Step(moment, event.TYPE, TRANSITIONS[event.TYPE][2], record.role))
+    if record.role in ("blue", "green") and event.TYPE in _SIGNS_OF_LIFE:
+        state.seen[record.role] = moment
+    move(state.head, event, record.seq, record.process)
+    state.head.hash = record.hash
 
 
-_SIGNS_OF_LIFE = frozenset({"HEALTH_SAMPLED", "PROCESS_STARTED"})
-Changes = dict[str, Any]
+_SIGNS_OF_LIFE = {"HEALTH_SAMPLED", "PROCESS_STARTED", *TRANSITIONS} - {"HANDOFF_REQUESTED"}
+"""With a request the sides turn: its role is still that of the last handoff."""
 
 
-def _requested(state: State, event: e.HandoffRequested, record: Record, moment: Moment) -> Changes:
+def _requested(state: State, event: e.HandoffRequested, seq: int) -> None:
     """Sides turn: whoever owns the adapters is blue of this handoff."""
     owner = state.head.owner
-    samples, seen, started = state.samples, state.seen, state.started
-    return {
-        "request": event,
-        "complete_requested": False,
-        "rollback": None,
-        "failure": None,
-        "losses": (),
-        "divergence": None,
-        "samples": {"blue": samples[owner]} if owner in samples else {},
-        "seen": {"blue": seen[owner]} if owner in seen else {},
-        "started": {"blue": started[owner]} if owner in started else {},
-    }
+    state.request, state.complete_requested = event, False
+    state.rollback, state.failure, state.divergence = None, None, None
+    state.steps, state.losses = (), ()
+    state.samples = {"blue": state.samples[owner]} if owner in state.samples else {}
+    state.seen = {"blue": state.seen[owner]} if owner in state.seen else {}
+    state.started = {"blue": state.started[owner]} if owner in state.started else {}
 
 
-def _rollback(state: State, event: e.HandoffRollback, record: Record, moment: Moment) -> Changes:
-    return {"rollback": event}
+def _rollback(state: State, event: e.HandoffRollback, seq: int) -> None:
+    state.rollback = event
 
 
-def _failed(state: State, event: e.HandoffFailed, record: Record, moment: Moment) -> Changes:
-    return {"failure": event}
+def _failed(state: State, event: e.HandoffFailed, seq: int) -> None:
+    state.failure = event
 
 
-def _complete_requested(state: State, event: e.Event, record: Record, moment: Moment) -> Changes:
-    return {"complete_requested": True}
+def _complete_requested(state: State, event: e.Event, seq: int) -> None:
+    state.complete_requested = True
 
 
-def _started(state: State, event: e.ProcessStarted, record: Record, moment: Moment) -> Changes:
-    return {"started": {**state.started, event.side: event}, "samples": {**state.samples, event.side: ()}}
+def _started(state: State, event: e.ProcessStarted, seq: int) -> None:
+    state.started[event.side] = event
+    state.samples[event.side] = ()
 
 
-def _lost(state: State, event: e.ProcessLost, record: Record, moment: Moment) -> Changes:
-    held = sum(1 for turn in state.head.turns.values() if turn.holder == event.process)
-    loss = Loss(moment, event.side, event.process, state.head.phase, event.how, held)
-    return {"losses": (*state.losses, loss)}
+def _connected(state: State, event: e.AdapterConnected, seq: int) -> None:
+    state.connected_at[adapter_key(event.platform, event.account)] = seq
 
 
-def _sampled(state: State, event: e.HealthSampled, record: Record, moment: Moment) -> Changes:
-    side = state.head.side_of(record.process)
-    if side is None:
-        return {}
-    kept = (*state.samples.get(side, ()), Sample(moment, record.process, event))[-KEPT_SAMPLES:]
-    return {"samples": {**state.samples, side: kept}}
+def _offset(state: State, event: e.AdapterOffset, seq: int) -> None:
+    state.offsets[adapter_key(event.platform, event.account)] = event.next_offset
 
 
-def _connected(state: State, event: e.AdapterConnected, record: Record, moment: Moment) -> Changes:
-    return {"connected_at": {**state.connected_at, adapter_key(event.platform, event.account): record.seq}}
+def _accepted(state: State, event: e.Event, seq: int) -> None:
+    state.accepted += 1
 
 
-def _offset(state: State, event: e.AdapterOffset, record: Record, moment: Moment) -> Changes:
-    return {"offsets": {**state.offsets, adapter_key(event.platform, event.account): event.next_offset}}
+def _settled(state: State, event: e.MessageSettled, seq: int) -> None:
+    state.settled[event.outcome] = state.settled.get(event.outcome, 0) + 1
 
 
-def _accepted(state: State, event: e.Event, record: Record, moment: Moment) -> Changes:
-    return {"accepted": state.accepted + 1}
+def _watcher(state: State, event: e.WatcherHandedOver, seq: int) -> None:
+    state.watchers[seq] = event
 
 
-def _settled(state: State, event: e.MessageSettled, record: Record, moment: Moment) -> Changes:
-    return {"settled": {**state.settled, event.outcome: state.settled.get(event.outcome, 0) + 1}}
+def _adopted(state: State, event: e.WatcherAdopted, seq: int) -> None:
+    state.watchers.pop(event.handed_over, None)
 
 
-def _watcher(state: State, event: e.WatcherHandedOver, record: Record, moment: Moment) -> Changes:
-    return {"watchers": {**state.watchers, record.seq: event}}
+def _diverged(state: State, event: e.DivergenceDetected, seq: int) -> None:
+    state.divergence = (seq, event)
 
 
-def _adopted(state: State, event: e.WatcherAdopted, record: Record, moment: Moment) -> Changes:
-    return {"watchers": {s: w for s, w in state.watchers.items() if s != event.handed_over}}
-
-
-def _diverged(state: State, event: e.DivergenceDetected, record: Record, moment: Moment) -> Changes:
-    return {"divergence": (record.seq, event)}
-
-
-_EFFECTS: dict[type[e.Event], Callable[[State, Any, Record, Moment], Changes]] = {
+_EFFECTS: dict[type[e.Event], Callable[[State, Any, int], None]] = {
     e.HandoffRequested: _requested,
     e.HandoffRollback: _rollback,
     e.HandoffFailed: _failed,
     e.HandoffCompleteRequested: _complete_requested,
     e.ProcessStarted: _started,
-    e.ProcessLost: _lost,
-    e.HealthSampled: _sampled,
     e.AdapterConnected: _connected,
     e.AdapterOffset: _offset,
     e.MessageAccepted: _accepted,
@@ -224,3 +273,31 @@ _EFFECTS: dict[type[e.Event], Callable[[State, Any, Record, Moment], Changes]] =
     e.WatcherAdopted: _adopted,
     e.DivergenceDetected: _diverged,
 }
+"""What a type changes in a state, before the head moves on, from its seq and body alone."""
+
+
+def _lost(state: State, event: e.ProcessLost, record: Record, moment: Moment) -> None:
+    held = sum(1 for turn in state.head.turns.values() if turn.holder == event.process)
+    state.losses = (*state.losses, Loss(moment, event.side, event.process, state.head.phase, event.how, held))
+
+
+def _sampled(state: State, event: e.HealthSampled, record: Record, moment: Moment) -> None:
+    side = state.head.side_of(record.process)
+    if side is not None:
+        kept = (*state.samples.get(side, ()), Sample(moment, record.process, event))
+        state.samples[side] = kept[-KEPT_SAMPLES:]
+
+
+_TIMED: dict[type[e.Event], Callable[[State, Any, Record, Moment], None]] = {
+    e.ProcessLost: _lost,
+    e.HealthSampled: _sampled,
+}
+"""The same, where it counts who said it and when."""
+
+_PLAIN = {
+    key: (model.__pydantic_validator__.validate_json, EFFECTS.get(model), _EFFECTS.get(model))
+    for key, model in e.MODELS.items()
+    if model.TYPE not in {*TRANSITIONS, *_SIGNS_OF_LIFE, e.ProcessLost.TYPE, e.ProcessExited.TYPE}
+}
+"""(type, version): how its body is read, what it does to the head and to the state; of all that need no envelope and leave
+everybody in their seats."""

@@ -223,9 +223,9 @@ class Child:
             self._lines.put(line)
         self._lines.put(None)
 
-    def line(self) -> str:
-        """The next line that it prints, without its end; fails when there is none."""
-        line = self._lines.get(timeout=WAIT_S)
+    def line(self, timeout_s: float = WAIT_S) -> str:
+        """The next line that it prints, without its end; ``queue.Empty`` when there is none in time."""
+        line = self._lines.get(timeout=timeout_s)
         assert line is not None, "the child has ended"
         return line.rstrip("\n")
 

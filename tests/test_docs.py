@@ -182,6 +182,7 @@ def test_the_answers_of_the_readers_are_documented(kept: Path, capsys: pytest.Ca
     agree("replay", ask(capsys, home, "replay", "--check"), ask(capsys, home, "replay", "--at", "20"))
     agree("audit", ask(capsys, home, "audit"))
     agree("verify", ask(capsys, home, "verify"))
+    agree("export", ask(capsys, home, "export", str(home / "copy.db")))
     main(["log", "--home", str(home), "--json"])
     agree("log", *map(json.loads, capsys.readouterr().out.splitlines()))
 

@@ -121,7 +121,9 @@ class Model:
         texts = unanswered(body.get("messages") or [])
         kind: Kind = "side" if is_side_call(body.get("messages") or []) else "turn"
         found = tuple(dict.fromkeys(marker for text in texts for marker in markers(text)))
-        history = sum(bool(text_of(said)) for said in body.get("messages") or [] if said.get("role") in ("user", "assistant"))
+        history = sum(
+            bool(text_of(said)) for said in body.get("messages") or [] if said.get("role") in ("user", "assistant")
+        )
         asked = Asked(len(self._asked), kind, found, time.monotonic_ns(), bool(body.get("stream")), history)
         self._asked.append(asked)
         self._changed.set()

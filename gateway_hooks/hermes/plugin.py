@@ -34,11 +34,13 @@ Take = Callable[[Path, Gateway, Mapping[str, str]], Seat]
 
 
 def register(_context: Any) -> None:
-    """Hermes' entry point. Never raises: a gateway without handoffs is better than none."""
+    """Hermes' entry point. A gateway without handoffs is better than none; a green without a seat ends."""
+    green = os.environ.get(ROLE, "") == "green"
     try:
         enter(_take)
     except Exception as error:
-        log.exception("handoff-journal stays out of this gateway: %s", error)
+        log.exception("unexpected")
+        _stay_out(str(error), green=green)
 
 
 def enter(take: Take) -> HermesGateway | None:
@@ -72,10 +74,14 @@ def enter(take: Take) -> HermesGateway | None:
 
 
 def _stay_out(why: str, *, green: bool) -> None:
-    """Let Hermes run as if we were not there; but a green that ran like that would be a second gateway, so it ends."""
+    """Let Hermes run as if we were not there; but a green that ran like that would be a second gateway, so it ends.
+
+    Said on stderr too: Hermes shows nobody what is logged before its gateway is built.
+    """
     log.error("handoff-journal stays out of this gateway: %s", why)
+    what = "green cannot take its seat" if green else "stays out of this gateway, which runs without it"
+    print(f"handoff-journal: {what}: {why}", file=sys.stderr, flush=True)
     if green:
-        print(f"handoff-journal: green cannot take its seat: {why}", file=sys.stderr)
         raise SystemExit(1)
 
 

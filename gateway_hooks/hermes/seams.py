@@ -57,6 +57,7 @@ SEAMS: tuple[Seam, ...] = (
         "gateway.run:GatewayRunner.", "_schedule_resume_pending_sessions _suspend_stuck_loop_sessions", "one recoverer"
     ),
     *_of("gateway.run:GatewayRunner.", "_send_update_notification _send_restart_notification", "no notices"),
+    *_of("gateway.run:GatewayRunner.", "_send_home_channel_startup_notifications", "no notices"),
     *_of("gateway.run:GatewayRunner.", "_session_expiry_watcher _kanban_notifier_watcher _handoff_watcher", "chores"),
     *_of("gateway.run:GatewayRunner.", "_kanban_dispatcher_watcher _platform_reconnect_watcher", "chores"),
     *_of(
@@ -66,6 +67,8 @@ SEAMS: tuple[Seam, ...] = (
     *_of("gateway.session:SessionStore.", "_save _ensure_loaded_locked _routing_scope clear_resume_pending", "routing"),
     *_of("gateway.session:SessionStore.", "suspend_recently_active _save_sessions_json", "routing, one recoverer"),
     *_of("gateway.session:", "SessionEntry.from_dict", "routing"),
+    *_of("gateway.session:SessionStore.", "rewind_session", "a question that is asked again"),
+    *_of("hermes_state:SessionDB.", "list_recent_user_messages", "a question that is asked again"),
     *_of(
         "hermes_state:SessionDB.", "replace_gateway_routing_entries save_gateway_routing_entry", "routing by difference"
     ),
@@ -83,14 +86,18 @@ SEAMS: tuple[Seam, ...] = (
     *_of("gateway.stream_consumer:", "GatewayStreamConsumer.run", "streamed replies"),
     *_of(
         "tools.process_registry:",
-        "process_registry ProcessSession ProcessRegistry._write_checkpoint",
+        "process_registry ProcessSession CHECKPOINT_PATH ProcessRegistry._write_checkpoint",
         "background processes",
     ),
+    *_of("tools.process_registry:", "ProcessRegistry.recover_from_checkpoint", "one recoverer"),
+    *_of("cron.scheduler_provider:", "InProcessCronScheduler.recover_interrupted", "one recoverer", "0.19.0"),
     *_of("cron.scheduler:", "tick", "scheduled jobs"),
     *_of("telegram.ext._updater:Updater.", "_bootstrap start_polling stop", "begin and end of a poll"),
     *_of("telegram.ext:", "TypeHandler ApplicationHandlerStop", "the inbox"),
 )
+ADAPTERS = "plugins.platforms.telegram.adapter:TelegramAdapter"
 ADAPTER: tuple[Seam, ...] = (
+    *_of("", "send _send_path_degraded", "replies while polling has trouble"),
     *_of("", "_start_polling_resilient _start_post_connect_housekeeping _polling_heartbeat_loop", "begin of the poll"),
     *_of("", "_handle_polling_network_error _handle_polling_conflict", "the adapter's own recovery"),
     *_of("", "_enqueue_text_event _enqueue_photo_event _queue_media_group_event _text_batch_key", "batches"),
@@ -115,7 +122,8 @@ def findings(*, installed: str | None = None, find: Callable[[str], Any] = looku
     if lacks:
         names = "; ".join(f"{seam.name} ({seam.why})" for seam in lacks)
         return (Finding("hermes.seam", "error", f"hermes-agent {installed} lacks {names}; the plugin stays out of it"),)
-    found = [Finding("hermes.version", "ok", f"hermes-agent {installed} is known, all {len(SEAMS)} seams are there")]
+    count = sum(_known(seam.since) <= _known(installed) for seam in SEAMS)
+    found = [Finding("hermes.version", "ok", f"hermes-agent {installed} is known, all {count} seams are there")]
     library = version("python-telegram-bot")
     if library not in TELEGRAM_LIBRARY:
         text = f"python-telegram-bot {library}: tried with {', '.join(TELEGRAM_LIBRARY)} only"

@@ -20,10 +20,13 @@ from gateway_hooks.hermes.hold import Hold, log
 from gateway_hooks.hermes.inbox import Inbox
 from gateway_hooks.hermes.internals import loaded, module, wrap
 from gateway_hooks.hermes.queues import Queues
-from gateway_hooks.hermes.turns import Turns
+from gateway_hooks.hermes.turns import FRAME, Turns
 
 PLATFORM = "telegram"
 QUIET_S = 0.5
+PATH_S = 120.0
+"""How long a reply waits for the adapter to find its way to the platform again. Hermes alone gives it up after six seconds."""
+LOOK_S = 0.1
 LAST = 1 << 20
 _webhook_is_gone: contextvars.ContextVar[bool] = contextvars.ContextVar("handoff_no_bootstrap", default=False)
 
@@ -248,6 +251,7 @@ class Telegram:
         wrap(adapter, "_acquire_platform_lock", self._locking)
         for recovery in ("_handle_polling_network_error", "_handle_polling_conflict"):
             wrap(adapter, recovery, self._only_held)
+        wrap(adapter, "send", self._patient)
         wrap(adapter, "handle_message", turns.inline)
         wrap(adapter, "_process_message_background", turns.background)
         wrap(adapter, "_run_processing_hook", turns.hook)
@@ -277,6 +281,19 @@ class Telegram:
             return begun
 
         return start_polling
+
+    def _patient(self, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """Around ``send``: while polling has trouble Hermes refuses to send at all, and a reply that is given up is lost."""
+
+        async def send(*arguments: Any, **options: Any) -> Any:
+            frame, until = FRAME.get(), time.monotonic() + PATH_S
+            while frame is not None and frame.turn is not None and time.monotonic() < until:
+                if not getattr(self.adapter, "_send_path_degraded", False):
+                    break
+                await asyncio.sleep(LOOK_S)
+            return await original(*arguments, **options)
+
+        return send
 
     def _later(self, original: Callable[[], Any]) -> Callable[[], Any]:
         def housekeeping() -> Any:

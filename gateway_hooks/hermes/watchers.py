@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 from gateway_hooks.gateway import Watcher
@@ -113,7 +114,10 @@ class Watchers:
         if record.get("pid_scope", "host") != "host":
             log.warning("a background process cannot be adopted: it runs in a sandbox of the other side")
             return
-        process = module("tools.process_registry").ProcessSession(id=name, detached=True, **record)
+        make = module("tools.process_registry").ProcessSession
+        known = {each.name for each in fields(make)}  # the other side may be another version
+        record = {key: value for key, value in record.items() if key in known}
+        process = make(**{**record, "id": name, "detached": True})
         if not process.exited and not registry._host_pid_is_ours(process.pid, process.host_start_time):
             process.exited = True  # between the two of us; nobody knows its exit code any more
         with registry._lock:

@@ -219,10 +219,11 @@ class Life(Rig):
     # ---- what Hermes has on disk
 
     def rows(self, chat: int) -> list[tuple[str, str]]:
-        """Role and words of what ``state.db`` keeps of a chat, without the turn's tool traffic."""
+        """Role and words of what a model is told of a chat, without the tools' part of it."""
         found = self._ask(
             "SELECT m.role, m.content FROM messages m JOIN gateway_routing g "
-            "ON json_extract(g.entry_json, '$.session_id') = m.session_id WHERE g.session_key LIKE ? ORDER BY m.id",
+            "ON json_extract(g.entry_json, '$.session_id') = m.session_id "
+            "WHERE g.session_key LIKE ? AND m.active = 1 ORDER BY m.id",
             f"%:{chat}",
         )
         return [(str(role), str(words)) for role, words in found if role in ("user", "assistant")]

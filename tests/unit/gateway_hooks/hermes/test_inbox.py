@@ -73,3 +73,9 @@ def test_an_event_in_no_queue_counts_as_dropped_only_after_several_looks() -> No
     assert [inbox.strays(set()) for _ in range(LOOKS - 1)] == [()] * (LOOKS - 1)
     assert inbox.strays({"u1"}) == ()
     assert [inbox.strays(set()) for _ in range(LOOKS)][-1] == ("u1",)
+
+
+def test_what_the_journal_has_given_back_may_have_been_started_before() -> None:
+    inbox = filled(1)
+    assert inbox.due(ticket(2), now_s=0.0)
+    assert [inbox.again(f"u{number}") for number in (1, 2, 3)] == [False, True, False]

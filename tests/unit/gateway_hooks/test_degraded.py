@@ -1,0 +1,242 @@
+"""When the journal cannot be written: what goes on, what does not, and how often it is said."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gateway_hooks.gateway import Ticket, Update
+from gateway_hooks.inbox import Inbox
+from gateway_hooks.manager import Manager
+from gateway_hooks.process import System
+from journal import events as e
+from journal.errors import DiskTrouble, HandoffError, NoJournal, Tampered
+from journal.events import Process
+from journal.pseudonyms import Pseudonyms
+from journal.record import Draft, Stamp, Writer
+from journal.store import Journal, Reader
+from replay.fold import State
+from tests.builders import preflight, process, requested, started
+from tests.unit.gateway_hooks.idle import IdleGateway
+
+BLUE, OTHER = process(1), process(9)
+NAMES = Pseudonyms(b"k" * 32)
+Spoil = Callable[[Journal], None]
+
+
+def full(journal: Journal) -> None:
+    pages = journal._connection.execute("PRAGMA page_count").fetchone()[0]
+    journal._connection.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def roomy(journal: Journal) -> None:
+    journal._connection.execute("PRAGMA max_page_count = 100000")
+
+
+def removed(journal: Journal) -> None:
+    journal.path.rename(journal.folder / "elsewhere")
+
+
+def tampered(journal: Journal) -> None:
+    """Somebody else has appended a row that nobody could have."""
+    with closing(sqlite3.connect(journal.path, isolation_level=None)) as connection:
+        connection.execute(
+            "INSERT INTO events SELECT seq + 1, handoff, type, v, role, pid, started, boot, epoch, at_ns, mono_ns, NULL, cause,"
+            " body, x'00', x'01' FROM events ORDER BY seq DESC LIMIT 1"
+        )
+
+
+SPOILT = [pytest.param(spoil, id=spoil.__name__) for spoil in (full, removed, tampered)]
+
+
+class Desk:
+    """Blue owns and serves; its inbox is the one under test."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.inbox = Inbox(journal, NAMES, Writer(BLUE, "operator"), bytes, taking=True)
+        self.say(BLUE, started())
+        self._next = 0
+
+    def say(self, who: Process, *events: e.Event) -> int:
+        return self.journal.append(*map(Draft, events), writer=Writer(who, "operator"))[-1].seq
+
+    def accept(self, count: int = 1, size: int = 8) -> tuple[Ticket, ...]:
+        first, self._next = self._next, self._next + count
+        updates = [Update(str(n), "text", "ada", b"x" * size) for n in range(first, self._next)]
+        return self.inbox.accept("telegram", "bot", updates, self._next)
+
+
+@pytest.fixture
+def desk(journal: Journal) -> Desk:
+    return Desk(journal)
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
+def test_without_a_handoff_the_gateway_goes_on_and_says_so_once(
+    desk: Desk, spoil: Spoil, caplog: pytest.LogCaptureFixture
+) -> None:
+    spoil(desk.journal)
+    for _ in range(5):
+        tickets = desk.accept(3, size=100_000)
+        assert [(t.message, t.dispatch) for t in tickets] == [(0, True)] * 3
+        turn = desk.inbox.start([t.message for t in tickets], "ada")
+        desk.inbox.join(turn, 0)
+        desk.inbox.intend(turn, 0, 1)
+        desk.inbox.sent(turn, 0, "m1")
+        desk.inbox.finish(turn, "answered")
+        desk.inbox.settle(0, "refused")
+    said = [r.message for r in caplog.records if r.levelno == logging.CRITICAL]
+    assert len(said) == 2
+    assert "CANNOT BE WRITTEN" in said[0]
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
+def test_while_a_handoff_is_open_nothing_is_confirmed_that_cannot_be_appended(desk: Desk, spoil: Spoil) -> None:
+    desk.say(OTHER, requested())
+    spoil(desk.journal)
+    for _ in range(3):
+        with pytest.raises((DiskTrouble, NoJournal, Tampered)):
+            desk.accept(3, size=100_000)
+
+
+def test_a_handoff_of_which_this_process_has_not_read_yet_counts(
+    desk: Desk, folder: Path, clock: Callable[[], Stamp]
+) -> None:
+    operator = Journal(folder, clock)
+    operator.append(Draft(requested()), writer=Writer(OTHER, "operator"))
+    assert not desk.journal.head.open
+    full(desk.journal)
+    with pytest.raises(DiskTrouble):
+        desk.accept(3, size=100_000)
+    operator.close()
+
+
+def test_who_does_not_own_goes_on_with_nothing(desk: Desk) -> None:
+    desk.say(OTHER, e.ProcessLost(side="blue", process=BLUE, how="died"))
+    removed(desk.journal)
+    with pytest.raises(NoJournal):
+        desk.accept()
+
+
+def test_a_disk_that_has_room_again_is_written_again_and_that_is_said(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    full(desk.journal)
+    assert desk.accept(3, size=100_000)[0].message == 0
+    roomy(desk.journal)
+    (ticket,) = desk.accept()
+    assert ticket.message
+    assert ticket.dispatch
+    assert "written again" in caplog.records[-1].message
+    full(desk.journal)
+    desk.accept(3, size=100_000)
+    assert len([r for r in caplog.records if "CANNOT BE WRITTEN" in r.message]) == 2, "another time, said once more"
+
+
+def test_a_journal_that_was_gone_is_not_written_before_the_next_start(desk: Desk) -> None:
+    removed(desk.journal)
+    assert desk.accept()[0].message == 0
+    (desk.journal.folder / "elsewhere").rename(desk.journal.path)
+    assert desk.accept()[0].message == 0
+    with closing(Reader(desk.journal.path)) as reader:
+        assert [r.type for r in reader.all()] == ["PROCESS_STARTED"]
+
+
+def test_what_the_journal_has_already_waits_for_it_and_comes_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    (ticket,) = desk.accept()
+    fed: list[int] = []
+
+    def never(*_: Draft, writer: Writer) -> object:
+        raise DiskTrouble("full")
+
+    with closing(Reader(desk.journal.path)) as reader, monkeypatch.context() as spoilt:
+        spoilt.setattr(desk.journal, "append", never)
+        with pytest.raises(DiskTrouble):
+            desk.inbox.start([ticket.message], "ada")
+        desk.inbox.take_up(desk.journal.head, reader, lambda t: fed.append(t.message))
+        assert fed == [], "not while it cannot be written"
+    with closing(Reader(desk.journal.path)) as reader:
+        (later,) = desk.accept()
+        assert not later.dispatch, "the earlier one of this chat comes first"
+        desk.inbox.take_up(desk.journal.head, reader, lambda t: fed.append(t.message))
+    assert fed == [ticket.message, later.message]
+
+
+def test_a_message_that_joins_a_turn_outside_of_the_journal_is_not_answered_again(desk: Desk) -> None:
+    (ticket,) = desk.accept()
+    desk.inbox.join(0, ticket.message)
+    assert desk.journal.head.messages == {}
+
+
+# ------------------------------------------------------------------------------------------- the manager beside it
+
+
+@pytest.fixture
+def manager(desk: Desk) -> Iterator[Manager]:
+    system = System()
+    me = system.me()
+    desk.say(BLUE, e.ProcessExited())
+    journal = desk.journal
+    journal.append(Draft(started()), writer=Writer(me, "blue"))
+    inbox = Inbox(journal, NAMES, Writer(me, "blue"), bytes, taking=True)
+
+    def no_green(_: State) -> Process:
+        raise HandoffError("not here")
+
+    made = Manager(journal, IdleGateway(), inbox, system, Writer(me, "blue"), no_green, polling=True)
+    yield made
+    made.stop()
+    if made.is_alive():
+        made.join(10)
+
+
+@pytest.mark.parametrize("spoil", [removed, tampered])
+def test_the_manager_stops_writing_says_so_once_and_leaves_the_gateway_alone(
+    manager: Manager, spoil: Spoil, caplog: pytest.LogCaptureFixture
+) -> None:
+    spoil(manager._journal)
+    manager._seen.sampled_ns = -(10**18)  # the next turn of its loop writes
+    manager.start()
+    for _ in range(1000):
+        if manager._inbox.trouble.for_good:
+            break
+        manager.join(0.02)
+    assert manager._inbox.trouble.for_good
+    said = len(caplog.records)
+    for _ in range(20):
+        manager._bell.poke()
+        manager.join(0.02)
+    assert manager.is_alive(), "it waits to be told that the gateway ends"
+    assert len(caplog.records) == said
+    assert len([r for r in caplog.records if "CANNOT BE WRITTEN" in r.message]) == 1
+    assert not manager._gateway.ended  # type: ignore[attr-defined]
+    assert manager._reader.last_seq() == (4 if spoil is tampered else 3)
+
+
+def test_a_sample_that_is_no_number_is_one_line_and_no_traceback(
+    manager: Manager, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager._gateway.lag_ms = float("nan")  # type: ignore[attr-defined]
+    for _ in range(3):
+        manager._seen.sampled_ns = -(10**18)
+        manager.step()
+    assert manager._reader.last_seq() == 3
+    (line,) = {r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR}
+    assert "loop_lag_ms" in line
+    assert all(r.exc_info is None for r in caplog.records)
+
+
+def test_a_bad_row_at_the_end_is_found_by_the_next_append_and_nothing_is_chained_to_it(desk: Desk) -> None:
+    tampered(desk.journal)
+    for _ in range(2):
+        with pytest.raises(Tampered, match="seq 2 is not chained") as caught:
+            desk.say(OTHER, preflight())
+        assert caught.value.seq == 2
+    with pytest.raises(Tampered):
+        desk.journal.catch_up()

@@ -10,18 +10,19 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from pydantic import ValidationError
 
+from gateway_hooks import wording
 from gateway_hooks.degraded import FOR_GOOD
-from gateway_hooks.gateway import Flushed, Gateway, GatewayFault, Watcher
+from gateway_hooks.gateway import Gateway, GatewayFault, Watcher
 from gateway_hooks.inbox import Inbox
 from gateway_hooks.process import World
 from gateway_hooks.settling import free_gate, settle
 from journal import events as e
 from journal.errors import Busy, HandoffError, IllegalTransition
 from journal.events import Process, Side
+from journal.head import adapter_key
 from journal.pseudonyms import Pseudonyms, seal
 from journal.record import Draft, Writer
 from journal.store import Journal, Reader
@@ -34,6 +35,10 @@ IDLE_SAMPLE_S = 60.0
 ACTIVE_SAMPLE_S = 0.2
 RETRY_S = 0.3
 TIDY_S = 5.0
+AWAKE_S = 2.0
+"""A longer pause between two steps is one in which we could not see the other side's signs of life."""
+LOADS = 10
+"""How often loading is tried before an owner serves without."""
 Spawner = Callable[[State], Process]
 """Runs preflight and starts green. Raises ``HandoffError`` with the reason."""
 
@@ -51,6 +56,9 @@ class _Seen:
     sampled_ns: int = 0
     flushed_ns: int = 0
     tidied_ns: int = 0
+    stepped_ns: int = 0
+    awake_ns: int = 0
+    unread: int = 0
 
 
 class Manager(threading.Thread):
@@ -161,10 +169,14 @@ class Manager(threading.Thread):
             seen.stopped_since_ns = None
         elif seen.stopped_since_ns is None:
             seen.stopped_since_ns = now.mono_ns
+        if now.mono_ns - seen.stepped_ns > AWAKE_S * 1e9:
+            seen.awake_ns = now.mono_ns
+        seen.stepped_ns = now.mono_ns
+        awake_s = (now.mono_ns - seen.awake_ns) / 1e9
         stopped_s = (now.mono_ns - seen.stopped_since_ns) / 1e9 if seen.stopped_since_ns else 0.0
         return d.View(
             me, now, self._writer.process.boot, peer_is, stopped_s, seen.polling, seen.loaded, seen.loaded_seq,
-            self._gateway.turns(), seen.fault,
+            self._gateway.turns(), seen.fault, awake_s,
         )  # fmt: skip
 
     def _next_wake_s(self) -> float:
@@ -177,7 +189,7 @@ class Manager(threading.Thread):
     def _act(self, action: d.Action, me: Side) -> bool:
         match action:
             case d.Say(event):
-                self._say(event)
+                self._decide(event)
             case d.Settle(side):
                 self._settle(side, "died")
             case d.EndPeer(side, how):
@@ -202,10 +214,15 @@ class Manager(threading.Thread):
         self._journal.append(*(Draft(event) for event in events), writer=self._writer)
         self._inbox.trouble.over()
 
+    def _decide(self, *events: e.Event) -> None:
+        """Say what was decided on the state as folded: refused when the phase has moved since, even to the same of another handoff."""
+        phase_seq = self._state.head.phase_seq
+        self._journal.append(*(Draft(event, phase_seq=phase_seq) for event in events), writer=self._writer)
+
     def _settle(self, side: Side, how: str) -> None:
+        process = self._state.head.process(side) or (self._state.head.expected_green if side == "green" else None)
         head = self._journal.catch_up()
-        process = head.process(side) or (head.expected_green if side == "green" else None)
-        if process is not None:
+        if process is not None and process in (head.process(side), head.expected_green):
             how = "ended_silent" if process == self._freed else how
             self._journal.append(*settle(head, side, process, how), writer=self._writer)
 
@@ -220,9 +237,9 @@ class Manager(threading.Thread):
         try:
             green = self._spawner(self._state)
         except HandoffError as error:
-            self._say(e.HandoffFailed(reason="spawn", detail=error.line()[:200]))
+            self._decide(e.HandoffFailed(reason="spawn", detail=error.line()[:200]))
             return
-        self._say(e.GreenSpawned(green=green), e.HandoffInit(green=green))
+        self._decide(e.GreenSpawned(green=green), e.HandoffInit(green=green))
 
     def _flush(self, *, force: bool = False) -> bool:
         """Flush, and say so when something changed since the last word; the whole set, so that one seq covers it."""
@@ -233,7 +250,7 @@ class Manager(threading.Thread):
         parts = self._gateway.flush()
         if {p.part: p.digest for p in parts} == dict(self._state.head.flushed):
             return False
-        self._say(*(_flushed(p) for p in parts))
+        self._say(*(wording.flushed(p) for p in parts))
         return True
 
     def _load(self, flushed_seq: int) -> None:
@@ -246,15 +263,16 @@ class Manager(threading.Thread):
             self._flush(force=True)
         try:
             offsets = self._gateway.pause()
-        except GatewayFault as error:
-            self._seen.fault = error.line()
+        except Exception as error:
+            self._gateway.sample()  # a loop that hangs is for the other side to judge
+            self._seen.fault = str(error)[:200] or type(error).__name__
             raise
         self._seen.polling = False
         self._inbox.let_go()
         head = self._journal.catch_up()
         mine = [a for a, p in head.connected.items() if p == self._writer.process]
-        clear = {_adapter(self._names, a): offset for a, offset in offsets.items()}
-        drafts = [Draft(_paused(adapter, clear.get(adapter))) for adapter in mine]
+        clear = {wording.adapter(self._names, a): offset for a, offset in offsets.items()}
+        drafts = [Draft(wording.paused(adapter, clear.get(adapter))) for adapter in mine]
         if active:
             drafts += [self._handed_over(w) for w in self._gateway.watchers()]
             drafts.append(Draft(e.HandoffActive(turns=self._gateway.turns())))
@@ -268,25 +286,36 @@ class Manager(threading.Thread):
 
     def _serve(self, flushed_seq: int) -> bool:
         digests: dict[str, str] = {}
-        if self._state.head.owner == "green":
+        if self._state.head.owner == "green" and self._state.head.green is not None:
             digests = {p.part: p.digest for p in self._gateway.load()}
-        self._seen.fault = ""
         try:
             self._say(e.BlueServing(flushed_seq=flushed_seq, digests=digests))
         except IllegalTransition as error:
             log.info("not yet: %s", error)
             self._bell.wait(0.05)
+            return True
+        if self._seen.fault:
+            self._seen.polling = False  # a pause may have worked in part: connect afresh
         return True
 
     def _connect(self, me: Side) -> None:
         """Claim and poll. What the other side wrote last is read after that: what comes in meanwhile waits in the journal."""
         epoch = self._state.head.epoch
-        claims = [
-            e.AdapterConnected(platform=a.platform, account=self._names.of("a", a.account))
-            for a in self._gateway.identity().adapters
-        ]
-        self._journal.append(*(Draft(claim, epoch=epoch) for claim in claims), writer=self._writer)
-        self._gateway.connect()
+        claims = wording.claims(self._names, self._gateway.identity())
+        if self._seen.fault:  # half let go, or half connected: begin from nothing
+            self._gateway.pause()
+            self._seen.polling = False
+            self._inbox.let_go()
+        mine = {a for a, p in self._journal.catch_up().connected.items() if p == self._writer.process}
+        drafts = [Draft(c, epoch=epoch) for c in claims if adapter_key(c.platform, c.account) not in mine]
+        if drafts:
+            self._journal.append(*drafts, writer=self._writer)
+        try:
+            self._gateway.connect()
+        except Exception as error:
+            self._seen.fault = str(error)[:200] or type(error).__name__
+            raise
+        self._seen.fault = ""
         self._seen.polling = True
         log.info("%s polls under epoch %d", me, epoch)
 
@@ -294,21 +323,39 @@ class Manager(threading.Thread):
         """While we own and poll: read what the other side has written since, adopt what it left, take up what waits."""
         head = self._state.head
         if self._inbox.unread(head) or not self._inbox.taking:
-            self._inbox.read(head)
-            self._gateway.load()
+            self._read_up()
             self._adopt()
+            self._inbox.read(head)
             self._inbox.take_hold()
         self._inbox.take_up(head, self._reader, self._gateway.take_up)
+
+    def _read_up(self) -> None:
+        """Load what the other side wrote. Who owns serves in the end, even with nothing but what it has in memory."""
+        try:
+            self._gateway.load()
+            self._seen.unread = 0
+        except Exception:
+            self._seen.unread += 1
+            if self._seen.unread < LOADS:
+                raise
+            log.exception("what the other side wrote cannot be loaded; serving with what this process has in memory")
 
     def _adopt(self) -> None:
         watchers = {seq: self._reader.payload(seq) for seq in self._state.watchers}
         if watchers:
-            self._gateway.adopt([Watcher(str(seq), p.data) for seq, p in watchers.items() if p])
+            try:
+                self._gateway.adopt([Watcher(str(seq), p.data) for seq, p in watchers.items() if p])
+            except Exception:
+                log.exception("process watchers could not be adopted; they stay in the journal")
+                return
             self._say(*(e.WatcherAdopted(handed_over=seq) for seq in watchers))
 
     def _exit(self) -> None:
+        try:
+            self._say(e.ProcessExited())
+        except IllegalTransition as error:  # a turn that its gateway does not know any more: the other side settles us
+            log.error("leaves without a word: %s", error)
         self._over.set()
-        self._say(e.ProcessExited())
         self._gateway.end()
 
     # --------------------------------------------------------------------------------------- beside the decisions
@@ -329,17 +376,8 @@ class Manager(threading.Thread):
         except GatewayFault as error:
             log.error("no health sample: %s", error.line())
             return
-        polls = {_adapter(self._names, adapter): count for adapter, count in h.polls.items()}
         try:
-            sampled = e.HealthSampled(
-                loop_lag_ms=h.loop_lag_ms,
-                turns=h.turns,
-                waiting=h.waiting,
-                answered=h.answered,
-                errors=h.errors,
-                rss_mb=h.rss_mb,
-                polls=polls,
-            )
+            sampled = wording.sampled(self._names, h)
         except ValidationError as error:  # no sample is not a good one
             log.error("no health sample: %s is no number that can be", error.errors()[0]["loc"][0])
             return
@@ -350,22 +388,3 @@ class Manager(threading.Thread):
             self._seen.tidied_ns = view.now.mono_ns
             self._journal.catch_up()  # what the other side has erased counts too
             self._journal.tidy()
-
-
-def _flushed(part: Flushed) -> e.SessionFlushed:
-    return e.SessionFlushed(part=part.part, count=part.count, digest=part.digest)
-
-
-def _paused(adapter: str, offset: int | None) -> e.AdapterPaused:
-    platform, account = adapter.split(":", 1)
-    return e.AdapterPaused(platform=platform, account=account, next_offset=offset)
-
-
-def _adapter(names: Pseudonyms, clear: str) -> str:
-    platform, account = clear.split(":", 1)
-    return f"{platform}:{names.of('a', account)}"
-
-
-def folder_of(home: Path) -> Path:
-    """Where a home's journal lives."""
-    return home / "handoff"

@@ -12,14 +12,14 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway_hooks import runtimes
+from gateway_hooks import runtimes, wording
 from gateway_hooks.gateway import Gateway
 from gateway_hooks.inbox import Inbox
-from gateway_hooks.manager import Manager, folder_of
+from gateway_hooks.manager import Manager
 from gateway_hooks.process import ROLE, System, argv
 from gateway_hooks.settling import free_gate, settle
 from journal import events as e
-from journal.errors import Busy, HandoffError, IllegalTransition
+from journal.errors import Busy, HandoffError, Refused
 from journal.events import Process, Side
 from journal.head import Head
 from journal.pseudonyms import Pseudonyms
@@ -77,7 +77,7 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
         HandoffError: The journal cannot be used; run the gateway without it, or not at all.
     """
     system = System()
-    folder = folder_of(home)
+    folder = home / "handoff"
     journal = _opened(folder, system)
     me = system.me()
     spawned = env.get(ROLE) == "green"
@@ -99,20 +99,17 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
         if not spawned and head.open:
             drafts.append(Draft(e.HandoffResumed(phase=head.phase)))
         if serving:
-            drafts += [
-                Draft(e.AdapterConnected(platform=a.platform, account=names.of("a", a.account)))
-                for a in identity.adapters
-            ]
+            drafts += map(Draft, wording.claims(names, identity))
         try:
             journal.append(*drafts, writer=writer)
             break
         except Busy as error:
             if free_gate(system, error.holder) is None:
                 raise
-        except IllegalTransition:
-            if journal.catch_up().seq == head.seq or (spawned and head.phase not in ("requested", "init")):
+        except Refused:  # somebody was faster: look again, unless nothing has moved
+            if journal.catch_up().seq == head.seq:
                 raise
-    inbox = Inbox(journal, names, writer, os.urandom, taking=serving)
+    inbox = Inbox(journal, names, writer, os.urandom, taking=serving and not head.watchers)
 
     def spawn(state: State) -> Process:
         return _spawn(state, system, gateway, folder, env)
@@ -166,11 +163,12 @@ def _free_seat(head: Head, system: System) -> tuple[Side, bool]:
         if head.owner == "green" and head.phase == "rolling_back" and not lives("blue"):
             return "blue", False
         raise StandAside(f"process {owner.pid} serves this home", hint="promote it instead, or stop it first")
-    if head.phase in ("baking", "complete"):
-        return head.owner, True
-    if head.phase in ("active", "rolling_back"):
-        return "blue", head.owner == "blue"
-    return head.owner, True
+    side: Side = "blue" if head.phase in ("active", "rolling_back") else head.owner
+    if lives(side) or (head.phase == "baking" and lives("blue")):
+        raise StandAside(
+            "the other side is alive and about to act", hint="look at 'handoff-journal status', or end it first"
+        )
+    return side, side == head.owner
 
 
 def _spawn(state: State, system: System, gateway: Gateway, folder: Path, env: Mapping[str, str]) -> Process:

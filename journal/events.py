@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+)
 
 Role = Literal["blue", "green", "operator", "keeper"]
 Side = Literal["blue", "green"]
@@ -66,7 +75,7 @@ class Limits(BaseModel):
     rolling_back_s: NonNegativeFloat = 10.0
     silent_s: NonNegativeFloat = 15.0
     frozen_s: NonNegativeFloat = 3.0
-    sample_s: NonNegativeFloat = 5.0
+    sample_s: PositiveFloat = 5.0
     confirm_samples: PositiveInt = 2
 
 
@@ -423,3 +432,12 @@ def parse(type_: str, version: int, body: str) -> Event:
         pydantic.ValidationError: The body does not fit its model.
     """
     return MODELS[type_, version].model_validate_json(body)
+
+
+def same(stored: Event, offered: Event) -> bool:
+    """Whether a key's second use is the same fact. A redelivered message has another salt: its digest does not count."""
+    if isinstance(stored, MessageAccepted) and isinstance(offered, MessageAccepted):
+        return stored.model_copy(update={"digest": offered.digest}) == offered
+    if isinstance(stored, ProcessLost) and isinstance(offered, ProcessLost):  # dead is dead, however it came about
+        return stored.process == offered.process
+    return stored == offered

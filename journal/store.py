@@ -22,7 +22,7 @@ from journal import schema
 from journal.bell import Bell
 from journal.chain import GENESIS, link
 from journal.errors import DiskTrouble, HandoffError, KeyConflict, NewerJournal, NoJournal, Refused, Tampered
-from journal.events import MODELS, Event, HandoffRequested, MessageAccepted
+from journal.events import MODELS, HandoffRequested, same
 from journal.gate import Gate
 from journal.head import Head, erases, incarnation, move
 from journal.law import check, role_of
@@ -297,7 +297,7 @@ class Journal:
         if row is None:
             return None
         record = _record(row)
-        if not _same(record.event, draft.event):
+        if not same(record.event, draft.event):
             what = f"the key {draft.key} stands at seq {record.seq} with another body"
             raise KeyConflict(what, hint="use another key")
         return Receipt(record.seq, record.hash, known=True)
@@ -367,13 +367,6 @@ def _close_all() -> None:
 
 class _Behind(Exception):
     """Somebody appended since the head was folded."""
-
-
-def _same(stored: Event, offered: Event) -> bool:
-    """Whether a key's second use is the same fact: a redelivered message has another salt, so its digest does not count."""
-    if isinstance(stored, MessageAccepted) and isinstance(offered, MessageAccepted):
-        return stored.model_copy(update={"digest": offered.digest}) == offered
-    return stored == offered
 
 
 def _follows(head: Head, record: Record) -> None:

@@ -47,6 +47,7 @@ class View:
     loaded_seq: int = -1
     turns: int = 0
     fault: str = ""
+    awake_s: float = float("inf")
 
 
 # ------------------------------------------------------------------------------------------- what can be done
@@ -127,11 +128,13 @@ def decide(state: State, view: View) -> Action | None:
     other: Side = "green" if view.me == "blue" else "blue"
     if view.peer == "dead":
         return Settle(other)
+    if head.owner != view.me and view.polling:
+        return LetGo(active=False)  # it lost the adapters while it was away
     action = (_blue if view.me == "blue" else _green)(state, view)
     if action is not None:
         return action
     if head.owner != view.me:
-        return LetGo(active=False) if view.polling else None  # it lost the adapters while it was away
+        return None
     others = any(p != head.owning for p in head.connected.values())
     reversing = head.phase == "rolling_back" and head.blue is not None  # with blue gone, green goes on serving
     return Connect() if not view.polling and not others and not reversing else None
@@ -179,7 +182,7 @@ def _blue(state: State, view: View) -> Action | None:
                 return EndPeer("green", "ended_old")
             return None
         case "complete":
-            return Exit() if not view.polling and not view.turns and not _turns_of(state, "blue") else None
+            return Exit() if _done(state, view) else None
         case _:
             return None
 
@@ -213,10 +216,13 @@ def _green(state: State, view: View) -> Action | None:
             return None
         case "rolling_back":
             if head.owner == "green" and head.blue is not None:
-                return LetGo(active=False) if view.polling else Flush()
+                if blue_silent:
+                    return EndPeer("blue", "ended_silent")
+                held = any(p == head.green for p in head.connected.values())
+                return LetGo(active=False) if view.polling or held else Flush()
             return None
         case "rolled_back" | "failed":
-            return Exit() if not view.polling and not view.turns and not _turns_of(state, "green") else None
+            return Exit() if _done(state, view) else None
         case "complete":
             return EndPeer("blue", "ended_silent") if blue_silent else None
         case _:
@@ -286,7 +292,7 @@ def unresponsive(state: State, side: Side, view: View) -> bool:
     """Stopped for longer than ``frozen_s``, or silent."""
     if view.peer == "stopped" and view.stopped_s >= state.limits.frozen_s:
         return True
-    return silent(state, side, view.now, view.boot)
+    return view.awake_s > state.limits.silent_s and silent(state, side, view.now, view.boot)
 
 
 def silent(state: State, side: Side, now: Stamp, boot: str) -> bool:
@@ -296,6 +302,14 @@ def silent(state: State, side: Side, now: Stamp, boot: str) -> bool:
     since = max((m for m in (seen, entered) if m), key=lambda m: m.seq, default=None)
     limit = state.limits.silent_s if state.samples.get(side) else max(state.limits.silent_s, state.limits.init_s)
     return since is not None and since.elapsed_s(now.at_ns, now.mono_ns, boot) > limit
+
+
+def _done(state: State, view: View) -> bool:
+    """Whether a side that owns nothing may go: its gateway runs no turn, and the record shows none, or has shown one for long that
+    the gateway no longer knows."""
+    if view.polling or view.turns:
+        return False
+    return not _turns_of(state, view.me) or _elapsed(state, view) > state.limits.silent_s
 
 
 def _turns_of(state: State, side: Side) -> int:

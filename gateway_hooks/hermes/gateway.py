@@ -234,8 +234,14 @@ class HermesGateway(Gateway):
             answered=self._turns.answered,
             errors=self._turns.errors,
             rss_mb=_rss_mb(),
-            polls=self._accounts.polls,
+            polls={**self._connected_generally(), **self._accounts.polls},
         )
+
+    def _connected_generally(self) -> dict[str, int]:
+        """Adapters whose polls we do not see, as one clean poll each while they are connected."""
+        connected = {str(getattr(platform, "value", platform)) for platform in self._runner.adapters}
+        general = [each for each in self.identity().adapters if each.way == "general"]
+        return {f"{each.platform}:{each.account}": 1 for each in general if each.platform in connected}
 
     async def _janitor(self) -> None:
         while True:

@@ -15,6 +15,7 @@ from gateway_hooks.hermes.command import ROLE
 from gateway_hooks.hermes.gateway import HermesGateway
 from gateway_hooks.hermes.hold import log
 from gateway_hooks.hermes.internals import module
+from journal.errors import Busy, Refused
 
 
 class Seat(Protocol):
@@ -89,7 +90,7 @@ def _take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
     rooms = importlib.import_module("gateway_hooks.seat")
     try:
         seat: Seat = rooms.take(home, gateway, env)
-    except rooms.StandAside as error:
+    except (rooms.StandAside, Refused, Busy) as error:  # somebody else serves, or is about to: never a second poller
         log.error("%s", error.line())
         print(error.line(), file=sys.stderr)
         raise SystemExit(error.exit_code) from error

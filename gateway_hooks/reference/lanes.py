@@ -95,11 +95,23 @@ class Lanes:
             await self._answer(chat, session, turn, batch)
         except LostHold as error:
             log.warning("the turn is not ours any more: %s", error)
-        except HandoffError as error:
+        except Exception:
             self.errors += 1
-            log.error("%s", error.line())
+            log.exception("a turn broke; its messages are settled as it stands")
+            await self._give_up(turn)
         finally:
             self.turns -= 1
+
+    async def _give_up(self, turn: int) -> None:
+        """Close a turn that broke, however often it takes: one that stays open would hold its chat for ever."""
+        while True:
+            try:
+                return await self._tell(lambda: self._ledger.finish(turn, "failed"))
+            except Refused:
+                return None
+            except HandoffError as error:
+                log.error("%s", error.line())
+                await asyncio.sleep(RETRY_S)
 
     async def _answer(self, chat: str, session: str, turn: int, batch: list[Ticket]) -> None:
         texts = [_text(t) for t in batch]

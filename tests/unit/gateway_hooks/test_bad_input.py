@@ -17,10 +17,11 @@ import pytest
 from gateway_hooks.cli import main
 from gateway_hooks.gateway import Ticket, Update
 from gateway_hooks.inbox import Inbox
-from journal.errors import DiskTrouble
+from journal.errors import DiskTrouble, NotAJournal
 from journal.pseudonyms import Pseudonyms
 from journal.record import Draft, Stamp, Writer
 from journal.store import Journal, Reader, create
+from journal.trouble import onward
 from journal.verify import verify
 from tests.builders import BLUE, OPERATOR, ROOT, WAIT_S, Child, preflight, started, writer
 
@@ -48,7 +49,7 @@ def damaged(seed: int) -> bytes:
     return bytes(content)
 
 
-@pytest.mark.parametrize("seed", [*range(30), 81])
+@pytest.mark.parametrize("seed", range(31))
 def test_a_damaged_file_is_a_line_and_an_end_whatever_is_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], seed: int
 ) -> None:
@@ -67,6 +68,13 @@ def test_a_damaged_file_is_a_line_and_an_end_whatever_is_asked(
             assert told.count("\n") == (0 if code in (0, 1) else 1), words
     finally:
         resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+
+def test_a_page_that_leads_back_is_not_followed_in_a_circle(tmp_path: Path) -> None:
+    with pytest.raises(NotAJournal, match="seq 3 follows seq 48"):
+        onward([(19,), (3,)], 48, tmp_path)
+    assert onward([(49,), (50,)], 48, tmp_path) == [(49,), (50,)]
+    assert onward([], 48, tmp_path) == []
 
 
 class Served:
@@ -144,7 +152,7 @@ def _mounted(place: Path) -> bool:
 
 _FILLER = """
 import resource, signal, sys; from pathlib import Path
-from journal.store import Journal, create; from journal.record import Draft, Stamp; from journal.errors import DiskTrouble
+from journal.store import Journal, create; from journal.record import Draft, Stamp; from journal.errors import DiskTrouble, NotAJournal
 from tests.builders import *
 folder = Path(sys.argv[1]); create(folder, at_ns=1)
 if sys.argv[2] == "limit":

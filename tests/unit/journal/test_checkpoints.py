@@ -95,6 +95,7 @@ def test_appending_alone_never_checkpoints_and_tidying_does_after_a_thousand_eve
     for _ in range(4):
         journal.append(*[NOTE] * (TIDY_EVENTS // 4 - 1), writer=THEM)
         assert journal.tidy()
+    assert journal._connection.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
     assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
     journal.append(*[NOTE] * 4, writer=THEM)
     assert journal.tidy()

@@ -1,0 +1,42 @@
+"""What a gateway says of itself, in the words of the journal: clear accounts become pseudonyms here."""
+
+from __future__ import annotations
+
+from gateway_hooks.gateway import Flushed, Health, Identity
+from journal import events as e
+from journal.pseudonyms import Pseudonyms
+
+
+def adapter(names: Pseudonyms, clear: str) -> str:
+    """``platform:account`` with the account as a pseudonym."""
+    platform, account = clear.split(":", 1)
+    return f"{platform}:{names.of('a', account)}"
+
+
+def claims(names: Pseudonyms, identity: Identity) -> list[e.AdapterConnected]:
+    """A claim on each adapter that a gateway has."""
+    return [e.AdapterConnected(platform=a.platform, account=names.of("a", a.account)) for a in identity.adapters]
+
+
+def paused(name: str, offset: int | None) -> e.AdapterPaused:
+    """That an adapter, by its name in the journal, is not polled any more."""
+    platform, account = name.split(":", 1)
+    return e.AdapterPaused(platform=platform, account=account, next_offset=offset)
+
+
+def flushed(part: Flushed) -> e.SessionFlushed:
+    """That a part was brought to disk."""
+    return e.SessionFlushed(part=part.part, count=part.count, digest=part.digest)
+
+
+def sampled(names: Pseudonyms, h: Health) -> e.HealthSampled:
+    """A health sample."""
+    return e.HealthSampled(
+        loop_lag_ms=h.loop_lag_ms,
+        turns=h.turns,
+        waiting=h.waiting,
+        answered=h.answered,
+        errors=h.errors,
+        rss_mb=h.rss_mb,
+        polls={adapter(names, clear): count for clear, count in h.polls.items()},
+    )

@@ -74,7 +74,9 @@ class Manager(threading.Thread):
         spawner: Spawner,
         *,
         polling: bool,
+        freed: Process | None = None,
     ) -> None:
+        """``freed`` is whom this process had to end before it could start, since it was stopped while it held the gate."""
         super().__init__(name="handoff-journal", daemon=True)
         self._journal = journal
         self._gateway = gateway
@@ -87,7 +89,7 @@ class Manager(threading.Thread):
         self._bell = Doorbell(journal.folder / "bell")
         self._state = State()
         self._seen = _Seen(polling=polling, loaded={})
-        self._freed: Process | None = None
+        self._freed = freed
         inbox.on_busy = self._free_gate
         self._over = threading.Event()
 

@@ -78,7 +78,8 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
     """
     system = System()
     folder = home / "handoff"
-    journal = _opened(folder, system)
+    freed: list[Process] = []
+    journal = _opened(folder, system, freed)
     me = system.me()
     spawned = env.get(ROLE) == "green"
     names = Pseudonyms(read_key(folder))
@@ -89,7 +90,11 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
     while True:
         dead = [] if spawned else _dead(journal.catch_up(), system)
         head = journal.catch_up()  # what the dead said last stands before what is said of them
-        drafts = [draft for side, process in dead for draft in settle(head, side, process, "died")]
+        drafts = [
+            draft
+            for side, process in dead
+            for draft in settle(head, side, process, "ended_silent" if process in freed else "died")
+        ]
         side, serving = _GREEN if spawned else _free_seat(head, system)
         writer = Writer(me, side)
         started = e.ProcessStarted(
@@ -104,8 +109,7 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
             journal.append(*drafts, writer=writer)
             break
         except Busy as error:
-            if free_gate(system, error.holder) is None:
-                raise
+            freed.append(_freed_or_raise(system, error))
         except Refused:  # somebody was faster: look again, unless nothing has moved
             if journal.catch_up().seq == head.seq:
                 raise
@@ -114,18 +118,26 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
     def spawn(state: State) -> Process:
         return _spawn(state, system, gateway, folder, env)
 
-    manager = Manager(journal, gateway, inbox, system, writer, spawn, polling=serving)
+    manager = Manager(
+        journal, gateway, inbox, system, writer, spawn, polling=serving, freed=freed[-1] if freed else None
+    )
     log.info("took the seat of %s, %s", side, "serving" if serving else "waiting")
     return Seat(side, serving, inbox, manager, journal)
 
 
-def _opened(folder: Path, system: System) -> Journal:
+def _opened(folder: Path, system: System, freed: list[Process]) -> Journal:
     while True:
         try:
             return Journal(folder, system.now, deadline_s=GATE_S)
         except Busy as error:
-            if free_gate(system, error.holder) is None:
-                raise
+            freed.append(_freed_or_raise(system, error))
+
+
+def _freed_or_raise(system: System, error: Busy) -> Process:
+    process = free_gate(system, error.holder)
+    if process is None:
+        raise error
+    return process
 
 
 def _until_named(journal: Journal, me: Process) -> None:

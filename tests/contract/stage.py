@@ -164,7 +164,7 @@ class Stage:
 
     def watcher(self) -> Watcher:
         """What a gateway of this kind hands over for a background process, which lives until the stage ends."""
-        sleeper = subprocess.Popen(["sleep", "600"])
+        sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         self._sleepers.append(sleeper)
         name = f"proc_{sleeper.pid}"
         process = {"command": "sleep 600", "pid": sleeper.pid, "pid_scope": "host", "session_key": "", "task_id": ""}

@@ -21,7 +21,7 @@ from pydantic_core import to_json
 from journal import schema
 from journal.bell import Bell
 from journal.chain import GENESIS, link
-from journal.errors import DiskTrouble, HandoffError, KeyConflict, NewerJournal, NoJournal, Refused, Tampered
+from journal.errors import Busy, DiskTrouble, HandoffError, KeyConflict, NewerJournal, NoJournal, Refused, Tampered
 from journal.events import MODELS, HandoffRequested, same
 from journal.gate import Gate
 from journal.head import Head, erases, incarnation, move
@@ -334,9 +334,12 @@ class Journal:
             return not busy
 
     def close(self) -> None:
-        """Close under the gate: the last connection to close checkpoints. Also done at the interpreter's exit. Idempotent."""
+        """Close under the gate: the last connection to close checkpoints. Also done at the interpreter's exit. Idempotent.
+
+        While somebody else holds the gate for too long the connection stays open until the process ends: what was appended is safe.
+        """
         _OPEN.discard(self)
-        with self._lock, self.gate.held():
+        with suppress(Busy), self._lock, self.gate.held():
             self._connection.close()
         self._bell.close()
         self.gate.close()

@@ -123,3 +123,13 @@ def test_a_checkpoint_waits_for_the_gate(journal: Journal, folder: Path) -> None
     with gate_held(folder), pytest.raises(Busy):
         journal.tidy()
     assert journal.tidy()
+
+
+def test_closing_while_the_gate_is_held_neither_fails_nor_checkpoints(journal: Journal, folder: Path) -> None:
+    journal.append(*[NOTE] * 10, writer=THEM)
+    journal.gate._deadline_s = 0.05
+    before = (folder / "journal.db").stat().st_mtime_ns
+    with gate_held(folder):
+        journal.close()
+    assert (folder / "journal.db").stat().st_mtime_ns == before
+    assert (folder / "journal.db-wal").stat().st_size

@@ -59,6 +59,7 @@ class _Seen:
     stepped_ns: int = 0
     awake_ns: int = 0
     unread: int = 0
+    peer_end: str = ""
 
 
 class Manager(threading.Thread):
@@ -178,7 +179,7 @@ class Manager(threading.Thread):
         stopped_s = (now.mono_ns - seen.stopped_since_ns) / 1e9 if seen.stopped_since_ns else 0.0
         return d.View(
             me, now, self._writer.process.boot, peer_is, stopped_s, seen.polling, seen.loaded, seen.loaded_seq,
-            self._gateway.turns(), seen.fault, awake_s,
+            self._gateway.turns(), seen.fault, seen.peer_end, awake_s,
         )  # fmt: skip
 
     def _next_wake_s(self) -> float:
@@ -225,7 +226,8 @@ class Manager(threading.Thread):
         process = self._state.head.process(side) or (self._state.head.expected_green if side == "green" else None)
         head = self._journal.catch_up()
         if process is not None and process in (head.process(side), head.expected_green):
-            how = "ended_silent" if process == self._freed else how
+            how = "ended_stopped" if process == self._freed else how
+            self._seen.peer_end = wording.ended(self._world.exit_code(process)) if how == "died" else ""
             self._journal.append(*settle(head, side, process, how), writer=self._writer)
 
     def _end_peer(self, side: Side, how: str) -> None:

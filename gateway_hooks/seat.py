@@ -93,7 +93,7 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
         drafts = [
             draft
             for side, process in dead
-            for draft in settle(head, side, process, "ended_silent" if process in freed else "died")
+            for draft in settle(head, side, process, "ended_stopped" if process in freed else "died")
         ]
         side, serving = _GREEN if spawned else _free_seat(head, system)
         writer = Writer(me, side)

@@ -40,3 +40,10 @@ def sampled(names: Pseudonyms, h: Health) -> e.HealthSampled:
         rss_mb=h.rss_mb,
         polls={adapter(names, clear): count for clear, count in h.polls.items()},
     )
+
+
+def ended(code: int | None) -> str:
+    """How a process ended, as its parent knows it: ``exit code 74``, ``signal 9``; empty when nobody told us."""
+    if code is None:
+        return ""
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -243,7 +243,7 @@ class ProcessLost(Event):
     ADMISSION: ClassVar[Admission] = "protocol"
     side: Side
     process: Process
-    how: Literal["died", "ended_silent", "ended_late", "ended_old"]
+    how: Literal["died", "ended_silent", "ended_late", "ended_old", "ended_stopped"]
 
 
 # ---------------------------------------------------------------------------------------------- adapters

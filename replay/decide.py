@@ -23,8 +23,10 @@ from journal.events import (
 from journal.record import Stamp
 from replay.fold import State
 
+NEARLY = 0.9
+"""Of the time for booting: what green has not come to agree with by then, it will not; blue could name no reason but the deadline."""
 PeerIs = Literal["none", "running", "stopped", "dead"]
-Ending = Literal["ended_silent", "ended_late", "ended_old"]
+Ending = Literal["ended_silent", "ended_late", "ended_old", "ended_stopped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class View:
     ``peer`` is the operating system's word on the process that the record names on the other side; ``stopped_s`` how long it has
     been stopped (SIGSTOP). ``polling`` is whether our gateway was told to connect and not to pause since; ``loaded`` the digests
     of its last load, and ``loaded_seq`` the flush it read, -1 before the first; ``turns`` its turns in flight. ``fault`` is what our
-    own gateway failed at.
+    own gateway failed at; ``peer_end`` how the last process of the other side ended, where the system told: ``exit code 74``.
     """
 
     me: Side
@@ -47,6 +49,7 @@ class View:
     loaded_seq: int = -1
     turns: int = 0
     fault: str = ""
+    peer_end: str = ""
     awake_s: float = float("inf")
 
 
@@ -149,7 +152,7 @@ def _blue(state: State, view: View) -> Action | None:
             return Say(HandoffFailed(reason="deadline")) if late else Spawn()
         case "init" | "ack" | "active" | "baking":
             if not green_here:
-                return _roll_back(state, "green_lost")
+                return _roll_back(state, "green_lost", view.peer_end)
             if late and head.phase != "baking":
                 return _roll_back(state, "deadline")
             if unresponsive(state, "green", view):
@@ -170,14 +173,14 @@ def _blue(state: State, view: View) -> Action | None:
             if head.owner == "blue" or not green_here:
                 return Serve(head.flushed_seq)
             if unresponsive(state, "green", view):
-                return EndPeer("green", "ended_silent")
+                return EndPeer("green", _how(view))
             if late:
                 return EndPeer("green", "ended_late")
             held = any(p == head.green for p in head.connected.values())
             return None if held or not head.flushed_seq else Serve(head.flushed_seq)
         case "rolled_back" | "failed":
             if green_here and unresponsive(state, "green", view):
-                return EndPeer("green", "ended_silent")
+                return EndPeer("green", _how(view))
             if green_here and not _turns_of(state, "green") and _elapsed(state, view) > limits.rolling_back_s:
                 return EndPeer("green", "ended_old")
             return None
@@ -196,15 +199,20 @@ def _green(state: State, view: View) -> Action | None:
                 return None
             if view.loaded_seq != head.flushed_seq:
                 return Load(head.flushed_seq)
-            agreed = all(view.loaded.get(part) == digest for part, digest in head.flushed.items())
-            return Say(HandoffAck(flushed_seq=head.flushed_seq, digests=dict(view.loaded))) if agreed else None
+            differ = [part for part, digest in head.flushed.items() if view.loaded.get(part) != digest]
+            if not differ:
+                return Say(HandoffAck(flushed_seq=head.flushed_seq, digests=dict(view.loaded)))
+            hopeless = (
+                head.blue is not None and not blue_silent and _elapsed(state, view) > NEARLY * state.limits.init_s
+            )
+            return _roll_back(state, "digests", f"green read another {', '.join(differ)}") if hopeless else None
         case "ack":
             if head.blue is None:
                 return Say(HandoffSeized(reason="lost"))
             return Say(HandoffSeized(reason="silent")) if blue_silent else None
         case "active" | "baking":
             if blue_silent:
-                return EndPeer("blue", "ended_silent")
+                return EndPeer("blue", _how(view))
             if view.fault and head.blue is not None:
                 return _roll_back(state, "fault", view.fault)
             if head.phase == "active":
@@ -217,14 +225,14 @@ def _green(state: State, view: View) -> Action | None:
         case "rolling_back":
             if head.owner == "green" and head.blue is not None:
                 if blue_silent:
-                    return EndPeer("blue", "ended_silent")
+                    return EndPeer("blue", _how(view))
                 held = any(p == head.green for p in head.connected.values())
                 return LetGo(active=False) if view.polling or held else Flush()
             return None
         case "rolled_back" | "failed":
             return Exit() if _done(state, view) else None
         case "complete":
-            return EndPeer("blue", "ended_silent") if blue_silent else None
+            return EndPeer("blue", _how(view)) if blue_silent else None
         case _:
             return None
 
@@ -237,6 +245,8 @@ def _roll_back(state: State, reason: str, detail: str = "") -> Say:
         evidence = [state.seen["green"].seq]
     elif reason == "divergence" and state.divergence:
         evidence = [state.divergence[0]]
+    elif reason == "digests":
+        evidence = [state.head.flushed_seq]
     elif reason == "deadline" and state.entered:
         evidence = [state.entered.seq]
     return Say(
@@ -293,6 +303,11 @@ def unresponsive(state: State, side: Side, view: View) -> bool:
     if view.peer == "stopped" and view.stopped_s >= state.limits.frozen_s:
         return True
     return view.awake_s > state.limits.silent_s and silent(state, side, view.now, view.boot)
+
+
+def _how(view: View) -> Ending:
+    """Of one that is unresponsive: stopped from outside, or running and without a sign of life."""
+    return "ended_stopped" if view.peer == "stopped" else "ended_silent"
 
 
 def silent(state: State, side: Side, now: Stamp, boot: str) -> bool:

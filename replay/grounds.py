@@ -192,7 +192,7 @@ def _blue_serving(case: _Case, event: e.BlueServing) -> Found:
 
 def _lost(case: _Case, event: e.ProcessLost) -> Found:
     state = case.last
-    if event.how == "ended_silent":
+    if event.how in ("ended_silent", "ended_stopped"):
         return _silent(case, event.side)
     if event.how == "ended_late":
         return _late(case) if state.head.phase == "rolling_back" else [("phase", "rolling_back", state.head.phase)]

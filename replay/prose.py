@@ -72,6 +72,7 @@ def _died(f: Mapping[str, Any]) -> str:
     how = {
         "died": "died",
         "ended_silent": "was ended, silent",
+        "ended_stopped": "was ended, frozen",
         "ended_late": "was ended, late",
         "ended_old": "was ended",
     }

@@ -118,7 +118,12 @@ def _confirm(event: e.HandoffConfirm, record: Record) -> str:
     return f"green polls and is healthy (seq {', '.join(map(str, event.samples))}); the bake begins"
 
 
-_HOW = {"died": "died", "ended_silent": "was silent and was ended", "ended_late": "was late and was ended"}
+_HOW = {
+    "died": "died",
+    "ended_silent": "was silent and was ended",
+    "ended_stopped": "was frozen and was ended",
+    "ended_late": "was late and was ended",
+}
 
 _TELLERS: dict[type[e.Event], Callable[[Any, Record], str]] = {
     e.HandoffRequested: lambda event, _: f"runtime {event.runtime}, bake {span(event.bake_s)}",

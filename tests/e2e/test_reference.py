@@ -91,7 +91,7 @@ def test_a_frozen_side_is_ended_and_nothing_is_lost(tmp_path: Path, side: Side, 
     report, _, _, records = played
     nothing_lost(played)
     assert report.outcome == outcome
-    assert any(r.type == "PROCESS_LOST" and '"how":"ended_silent"' in r.body for r in records)
+    assert any(r.type == "PROCESS_LOST" and '"how":"ended_stopped"' in r.body for r in records)
 
 
 def test_after_a_rollback_from_the_bake_blue_knows_what_green_answered(tmp_path: Path) -> None:

@@ -95,6 +95,27 @@ def test_green_whose_digests_differ_says_nothing() -> None:
     assert decide(history.state, view) is None
 
 
+def test_green_that_never_comes_to_agree_says_so_before_the_deadline_hides_it() -> None:
+    history = History().init().flushed()
+    view = {"loaded": {"routing": "cd" * 32}, "loaded_seq": history.seq}
+    history.wait(53)
+    assert decide(history.state, history.view("green", **view)) is None
+    history.wait(2)
+    history.sample(BLUE)
+    action = decide(history.state, history.view("green", **view))
+    assert rollback(action) == ("init", "digests", (history.state.head.flushed_seq,))
+    assert said(action).detail == "green read another routing"  # type: ignore[attr-defined]
+
+
+def test_blue_says_how_green_ended_where_the_system_told() -> None:
+    history = History().baking()
+    history.lose("green", BLUE)
+    event = said(decide(history.state, history.view("blue", peer="none", peer_end="exit code 74")))
+    assert event == e.HandoffRollback(
+        phase="baking", reason="green_lost", detail="exit code 74", evidence=(history.seq,)
+    )
+
+
 def test_green_goes_on_to_ack_beside_a_silent_blue() -> None:
     history = History().init().flushed().wait(16)
     view = history.view("green", loaded=DIGESTS, loaded_seq=history.seq)
@@ -147,7 +168,7 @@ def test_green_seizes_from_an_unresponsive_blue(seen: dict[str, object]) -> None
 def test_green_ends_the_silent_blue_that_it_seized_from_before_it_connects() -> None:
     history = History().ack().wait(15.1)
     history.say(GREEN, e.HandoffSeized(reason="silent"))
-    assert decide(history.state, history.view("green", polling=False, **FROZEN)) == d.EndPeer("blue", "ended_silent")
+    assert decide(history.state, history.view("green", polling=False, **FROZEN)) == d.EndPeer("blue", "ended_stopped")
 
 
 # ---------------------------------------------------------------------------------------------- active
@@ -383,7 +404,7 @@ def test_blue_ends_a_green_that_is_late() -> None:
 
 def test_blue_ends_a_green_that_is_frozen() -> None:
     history = History().rolling_back()
-    assert decide(history.state, history.view("blue", **FROZEN)) == d.EndPeer("green", "ended_silent")
+    assert decide(history.state, history.view("blue", **FROZEN)) == d.EndPeer("green", "ended_stopped")
 
 
 def test_blue_serves_without_a_flush_when_green_is_lost() -> None:
@@ -433,7 +454,7 @@ def test_blue_ends_a_green_that_does_not_exit() -> None:
 
 def test_blue_ends_a_frozen_green_after_the_rollback() -> None:
     history = History().rolled_back()
-    assert decide(history.state, history.view("blue", **FROZEN)) == d.EndPeer("green", "ended_silent")
+    assert decide(history.state, history.view("blue", **FROZEN)) == d.EndPeer("green", "ended_stopped")
 
 
 def test_a_green_that_still_answers_is_left_alone_after_the_rollback() -> None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from pydantic import ValidationError
 
@@ -17,6 +16,7 @@ from gateway_hooks import wording
 from gateway_hooks.degraded import FOR_GOOD
 from gateway_hooks.gateway import Gateway, GatewayFault, Watcher
 from gateway_hooks.inbox import Inbox
+from gateway_hooks.lookout import Lookout
 from gateway_hooks.process import World
 from gateway_hooks.settling import free_gate, settle
 from journal import events as e
@@ -35,31 +35,10 @@ IDLE_SAMPLE_S = 60.0
 ACTIVE_SAMPLE_S = 0.2
 RETRY_S = 0.3
 TIDY_S = 5.0
-AWAKE_S = 2.0
-"""A longer pause between two steps is one in which we could not see the other side's signs of life."""
 LOADS = 10
 """How often loading is tried before an owner serves without."""
 Spawner = Callable[[State], Process]
 """Runs preflight and starts green. Raises ``HandoffError`` with the reason."""
-
-
-@dataclass
-class _Seen:
-    """What the view remembers between two turns of the loop."""
-
-    polling: bool
-    loaded: Mapping[str, str]
-    loaded_seq: int = -1
-    fault: str = ""
-    stopped_since_ns: int | None = None
-    watched: Process | None = None
-    sampled_ns: int = 0
-    flushed_ns: int = 0
-    tidied_ns: int = 0
-    stepped_ns: int = 0
-    awake_ns: int = 0
-    unread: int = 0
-    peer_end: str = ""
 
 
 class Manager(threading.Thread):
@@ -89,7 +68,7 @@ class Manager(threading.Thread):
         self._reader = Reader(journal.path)
         self._bell = Doorbell(journal.folder / "bell")
         self._state = State()
-        self._seen = _Seen(polling=polling, loaded={})
+        self._seen = Lookout(polling=polling)
         self._freed = freed
         inbox.on_busy = self._free_gate
         self._over = threading.Event()
@@ -139,7 +118,7 @@ class Manager(threading.Thread):
         me = state.head.side_of(self._writer.process)
         if me is None:
             return self._lost_seat()
-        view = self._look(me)
+        view = self._seen.look(state, me, self._writer.process, self._world, self._gateway, self._bell.poke)
         self._sample(view, me)
         action = d.decide(state, view)
         acted = self._act(action, me) if action is not None else False
@@ -160,27 +139,6 @@ class Manager(threading.Thread):
         finally:
             self._gateway.end()
         return False
-
-    def _look(self, me: Side) -> d.View:
-        head, seen, now = self._state.head, self._seen, self._world.now()
-        peer = head.green or head.expected_green if me == "blue" else head.blue
-        peer_is: d.PeerIs = self._world.probe(peer) if peer else "none"
-        if peer and peer != seen.watched and peer_is != "dead":
-            seen.watched = peer
-            self._world.watch(peer, self._bell.poke)
-        if peer_is != "stopped":
-            seen.stopped_since_ns = None
-        elif seen.stopped_since_ns is None:
-            seen.stopped_since_ns = now.mono_ns
-        if now.mono_ns - seen.stepped_ns > AWAKE_S * 1e9:
-            seen.awake_ns = now.mono_ns
-        seen.stepped_ns = now.mono_ns
-        awake_s = (now.mono_ns - seen.awake_ns) / 1e9
-        stopped_s = (now.mono_ns - seen.stopped_since_ns) / 1e9 if seen.stopped_since_ns else 0.0
-        return d.View(
-            me, now, self._writer.process.boot, peer_is, stopped_s, seen.polling, seen.loaded, seen.loaded_seq,
-            self._gateway.turns(), seen.fault, seen.peer_end, awake_s,
-        )  # fmt: skip
 
     def _next_wake_s(self) -> float:
         if self._state.head.open:

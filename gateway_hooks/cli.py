@@ -20,6 +20,7 @@ COMMANDS = (
     "install",
     "uninstall",
     "doctor",
+    "run",
     "promote",
     "complete",
     "rollback",

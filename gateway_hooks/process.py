@@ -6,6 +6,7 @@ start time was compared after it was opened.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
 import signal
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 Liveness = Literal["running", "stopped", "dead"]
 ROLE = "HANDOFF_JOURNAL_ROLE"
 """Environment variable that tells a process that it was spawned as green."""
+ENDS = frozenset({signal.SIGTERM, signal.SIGINT})
+PASSED_ON = (*ENDS, signal.SIGHUP, signal.SIGUSR1)
+"""The signals that a small parent passes on; those in ``ENDS`` are for everybody, and for itself."""
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 class World(Protocol):
@@ -225,6 +230,84 @@ def undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
         for late in dict.fromkeys(waiting):
             signal.raise_signal(late)
+
+
+class Family:
+    """What a small parent is: it starts children, inherits those of its children, reaps them all, and is told of signals.
+
+    One for a process, made and used in its main thread. Nothing that it needs is imported later than this module.
+    """
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        for number in (*PASSED_ON, signal.SIGCHLD):
+            signal.signal(number, lambda *_: None)  # the number comes through the pipe
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self._heard: list[int] = []
+
+    def start(self, command: Sequence[str], env: Mapping[str, str]) -> Process:
+        """Start a child in a session of its own, with our output.
+
+        Raises:
+            HandoffError: It could not be started.
+        """
+        try:
+            null = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+            pid = os.posix_spawnp(
+                command[0], list(command), dict(env), file_actions=null, setsid=True, setsigdef=[signal.SIGPIPE]
+            )
+        except OSError as error:
+            raise HandoffError(f"cannot start {command[0]}: {error.strerror}", hint="check the command") from error
+        process = self._system.identify(pid)  # even one that has ended stands there until it is reaped
+        assert process is not None
+        return process
+
+    def reap(self) -> dict[Process, int]:
+        """The children that have ended since, ours and inherited ones: exit code, or minus the signal that ended it."""
+        ended = {}
+        with suppress(ChildProcessError):
+            while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                process = self._system.identify(found.si_pid)
+                code = os.waitstatus_to_exitcode(os.waitpid(found.si_pid, 0)[1])
+                if process is not None:
+                    ended[process] = code
+        return ended
+
+    def send(self, process: Process, number: int) -> None:
+        """Send that very incarnation a signal; nothing happens when it is gone."""
+        with suppress(ProcessLookupError):
+            fd = os.pidfd_open(process.pid)
+            try:
+                if self._system.probe(process) != "dead":
+                    signal.pidfd_send_signal(fd, number)
+            finally:
+                os.close(fd)
+
+    def heard(self) -> list[int]:
+        """The signals of ``PASSED_ON`` that came since, in order."""
+        numbers, self._heard = self._heard, []
+        return numbers
+
+    def wait(self, timeout_s: float) -> None:
+        """Sleep until a signal comes, a child ends or ``poke`` is called, at most ``timeout_s``."""
+        select.select([self._read], [], [], timeout_s)
+        with suppress(BlockingIOError):
+            self._heard += [number for number in os.read(self._read, 4096) if number in PASSED_ON]
+
+    def poke(self) -> None:
+        """Wake the waiter, from any thread."""
+        with suppress(BlockingIOError):
+            os.write(self._write, b"\0")
+
+
+def become(command: Sequence[str], env: Mapping[str, str]) -> None:
+    """Go on as another program under the same pid. Returns only when that was not possible."""
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execve(command[0], list(command), dict(env))
 
 
 def output_of(command: Sequence[str], *, timeout_s: float) -> str:

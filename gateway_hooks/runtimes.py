@@ -16,6 +16,8 @@ from typing import Any
 
 from journal.errors import HandoffError
 
+RUNTIME = "HANDOFF_JOURNAL_RUNTIME"
+"""Environment variable that tells a process which runtime it is."""
 SAME = "same"
 """The runtime that everybody has: blue's own interpreter and arguments."""
 

@@ -28,7 +28,6 @@ from journal.store import Journal, read_key
 from replay.fold import State
 
 log = logging.getLogger("handoff_journal")
-RUNTIME = "HANDOFF_JOURNAL_RUNTIME"
 GATE_S = 3.0
 """How long a gateway waits for the gate before it looks whether its holder is stopped."""
 NAMED_S = 30.0
@@ -84,7 +83,7 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
     spawned = env.get(ROLE) == "green"
     names = Pseudonyms(read_key(folder))
     identity = gateway.identity()
-    runtime = env.get(RUNTIME, runtimes.SAME)
+    runtime = env.get(runtimes.RUNTIME, runtimes.SAME)
     if spawned:
         _until_named(journal, me)
     while True:
@@ -190,5 +189,9 @@ def _spawn(state: State, system: System, gateway: Gateway, folder: Path, env: Ma
     request = state.request
     assert request is not None
     runtime = runtimes.find(folder, request.runtime)
-    extra = {**runtime.env, RUNTIME: runtime.name}
+    mine = env.get(runtimes.RUNTIME, runtimes.SAME)
+    name = (
+        mine if runtime.name == runtimes.SAME else runtime.name
+    )  # the same as ours keeps our name: who starts it again needs it
+    extra = {**runtime.env, runtimes.RUNTIME: name}
     return system.spawn_green(runtime.argv(argv()), {**env, **extra}, folder / f"{request.handoff}.green.log")

@@ -87,7 +87,9 @@ class _Walk:
             self._gone[record.process] = record.seq
         elif isinstance(event, e.HandoffFailed) and event.reason == "blue_lost" and self._state.head.blue:
             self._gone[self._state.head.blue] = record.seq
-        if gone is None:
+        if (
+            gone is None or record.role == "keeper"
+        ):  # who has left may go on under the same pid, as the parent of the next
             return []
         expected = f"nothing more from process {record.process.pid}, which is gone since seq {gone}"
         return [Difference(record.seq, "process", expected, record.type)]

@@ -33,11 +33,12 @@ class Difference:
 @dataclass(slots=True)
 class _Mark:
     """States that a side may have decided on since its loop last spoke, each with the moment of its last event; when the others
-    had last been ``heard`` then, and when they were heard ``next``."""
+    had last been ``heard`` then, when they were heard ``next``, and at which seq it ``said`` something."""
 
     states: list[tuple[State, Moment]] = field(default_factory=list)
     heard: dict[Process, Moment] = field(default_factory=dict)
     next: dict[Process, Moment] = field(default_factory=dict)
+    said: int = 0
 
 
 class Grounds:
@@ -74,10 +75,12 @@ class Grounds:
                 if type_ in _CHANGES_GROUNDS:
                     mark.states.append((after, now))
         if type_ in _LOOP and after.head.side_of(process):
-            # a side samples between folding and deciding: it may decide on what stood before its own sample
-            seen = (before, earlier) if type_ == "HEALTH_SAMPLED" else (after, now)
-            both = [seen, (after, now)] if type_ == "HEALTH_SAMPLED" else [seen]
-            self._marks[process] = _Mark(both, {p: m for p, m in self._heard.items() if _expected(after, p)})
+            # a side samples between folding and deciding: it may decide on whatever stood since it spoke before its own sample
+            old = self._marks.get(process, _Mark())
+            kept = [*((s, earlier) for s, _ in old.states if s.head.seq >= old.said), (before, earlier)]
+            kept = kept if type_ == "HEALTH_SAMPLED" else []
+            heard = {p: m for p, m in self._heard.items() if _expected(after, p)}
+            self._marks[process] = _Mark([*kept, (after, now)], heard, said=record.seq)
         self._heard[process] = self._now = now
         if type_ == "GREEN_SPAWNED" and after.head.expected_green:
             self._heard.setdefault(after.head.expected_green, now)
@@ -195,7 +198,10 @@ def _lost(case: _Case, event: e.ProcessLost) -> Found:
     if event.how in ("ended_silent", "ended_stopped"):
         return _silent(case, event.side)
     if event.how == "ended_late":
-        return _late(case) if state.head.phase == "rolling_back" else [("phase", "rolling_back", state.head.phase)]
+        alone = state.head.phase in ("ack", "active") and state.head.blue is None  # nobody beside green could roll back
+        if state.head.phase == "rolling_back" or alone:
+            return _late(case)
+        return [("phase", "rolling_back", state.head.phase)]
     if event.how == "ended_old":
         if state.head.phase not in ("rolled_back", "failed"):
             return [("phase", "rolled_back or failed", state.head.phase)]

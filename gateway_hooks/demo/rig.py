@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -77,9 +77,12 @@ class Rig:
         await self.bot.stop()
         await self.model.stop()
 
-    def start(self) -> Process:
-        """Start a gateway process in the home; returns at once."""
+    def start(self, *, keeper: Sequence[str] | None = None) -> Process:
+        """Start a gateway process in the home, or its keeper with these options; returns at once."""
         command, env = self.command()
+        if keeper is not None:
+            front = [self._python, "-m", "gateway_hooks.cli", "--home", str(self.home)]
+            command = [*front, "run", *keeper, "--", *command]
         process = self.system.spawn(command, env, self.folder / f"gateway-{len(self._processes)}.log")
         self._processes.append(process)
         return process

@@ -233,7 +233,9 @@ class History:
 
 
 def started(side: e.Side, *, serving: bool) -> e.ProcessStarted:
-    return e.ProcessStarted(side=side, serving=serving, gateway="reference", version="1", runtime="same")
+    """Green is the runtime that was asked for."""
+    runtime = "next" if side == "green" else "same"
+    return e.ProcessStarted(side=side, serving=serving, gateway="reference", version="1", runtime=runtime)
 
 
 def connected() -> e.AdapterConnected:

@@ -261,6 +261,16 @@ def test_a_complete_over_an_old_sample_is_found() -> None:
     assert first(history) == (seq, "sample")
 
 
+def test_a_complete_over_the_sample_that_stood_before_blue_sampled_itself_is_good() -> None:
+    history = History().baking().wait(60)
+    history.sample(BLUE)
+    seen = history.sample(GREEN)
+    history.sample(GREEN)  # while blue's own sample is taken
+    history.sample(BLUE)
+    history.say(BLUE, e.HandoffComplete(sample=seen))
+    assert first(history) is None
+
+
 def test_a_complete_over_the_sample_that_blue_had_seen_is_good() -> None:
     history = History().baking().wait(60)
     history.sample(BLUE)

@@ -1,0 +1,34 @@
+"""``run``: keep a gateway running, as the one process that a service manager or a container watches."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import click
+
+from gateway_hooks.commands.durations import duration
+from gateway_hooks.commands.shared import Place, pass_place
+
+
+@click.command("run", context_settings={"allow_interspersed_args": False})
+@click.option(
+    "--steady",
+    callback=duration,
+    metavar="DURATION",
+    default="30s",
+    help="A gateway that lived shorter than this has not started well.",
+)
+@click.argument("gateway", metavar="COMMAND", nargs=-1, required=True, type=click.UNPROCESSED)
+@pass_place
+def command(place: Place, steady: float, gateway: tuple[str, ...]) -> int:
+    """Start a gateway and keep one serving: through its death, and through every handoff."""
+    from gateway_hooks.keeper import Keeper
+    from gateway_hooks.process import Family, System
+
+    place.require_live()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("watchdog").setLevel(logging.WARNING)
+    system = System()
+    keeper = Keeper(place.folder, gateway, dict(os.environ), system, Family(system), steady_s=steady)
+    return keeper.run()

@@ -1,0 +1,327 @@
+"""The keeper: a small parent that never changes, so that whoever watches its pid sees one process while gateways come and go.
+
+It starts whom ``replay.boot`` names, inherits green when blue goes, passes signals on, and ends with the gateway's exit code. All
+judgement is ``replay.boot``'s. Whatever it needs is imported at once, so that it outlives an upgrade of the environment it runs in.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from gateway_hooks import runtimes
+from gateway_hooks.process import ENDS, ROLE, Family, World
+from gateway_hooks.settling import free_gate, settle
+from journal.errors import Busy, HandoffError, NoJournal, Refused
+from journal.events import Event, Process, Side
+from journal.head import Head
+from journal.record import Draft, Writer
+from journal.store import Journal, Reader
+from journal.tail import Doorbell
+from replay import boot as b
+from replay.decide import EndPeer, PeerIs, Say, Settle
+from replay.fold import State, state_of
+
+log = logging.getLogger("handoff_journal.keeper")
+STEADY_S = 30.0
+"""A gateway that lived shorter than this has not started well."""
+BOOT_S = 60.0
+"""One that has lived this long without a word in the journal is one that does without."""
+AWAKE_S = 2.0
+MUTE_S = 5.0
+REST_S, BUSY_S, CROWD_S = 1.0, 0.2, 0.05
+Seen = b.Seen
+
+
+class Kept(Busy):
+    """Another keeper minds this home."""
+
+
+class Keeper:
+    """One for a home. ``run`` it in the main thread."""
+
+    def __init__(
+        self,
+        folder: Path,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        world: World,
+        family: Family,
+        *,
+        steady_s: float = STEADY_S,
+    ) -> None:
+        """``command`` starts a gateway of the runtime that needs no name; ``folder`` is the home's ``handoff``."""
+        self._folder, self._command = folder, [_found(command[0]), *command[1:]]
+        self._env = {name: value for name, value in env.items() if name not in (ROLE, runtimes.RUNTIME)}
+        self._own = env.get(runtimes.RUNTIME, runtimes.SAME)
+        self._world, self._family, self._steady_s = world, family, steady_s
+        self._writer = Writer(world.me(), "keeper")
+        self._lock = _lock(folder)
+        self._state = State()
+        self._reader: Reader | None = None
+        self._journal: Journal | None = None
+        self._started: Process | None = None
+        self._started_ns = self._ended_ns = self._stepped_ns = self._awake_ns = 0
+        self._seated = self._sampled = False
+        self._serving: Process | None = None
+        self._tried: b.Start | None = None
+        self._failures = 0
+        self._codes: dict[Process, int] = {}
+        self._code: int | None = None
+        self._ending: int | None = None
+        self._told: set[Process] = set()
+        self._stopped: dict[Seen, tuple[Process, int]] = {}
+        self._watched: set[Process] = set()
+        self._mute_ns = 0
+        self._troubles: set[str] = set()
+        self._ready = False
+
+    # --------------------------------------------------------------------------------------- the loop
+
+    def run(self) -> int:
+        """Until the gateway is gone for good; its exit code, 128 and the signal's number for one that a signal has ended."""
+        threading.Thread(target=self._listen, name="keeper-bell", daemon=True).start()
+        while True:
+            self._codes |= self._family.reap()
+            self._read()
+            view = self._look()
+            self._pass_on(view)
+            action = b.keep(self._state, view)
+            if isinstance(action, b.Leave):
+                return action.code if action.code >= 0 else 128 - action.code
+            if action is None or not self._acted(action):
+                self._family.wait(BUSY_S if self._state.head.open or view.since_s < b.LONGEST_S else REST_S)
+
+    def _listen(self) -> None:
+        bell = Doorbell(self._folder / "bell")
+        while True:
+            bell.wait(REST_S)
+            self._family.poke()
+            threading.Event().wait(CROWD_S)  # a crowd of rings is one
+
+    def _read(self) -> None:
+        """Fold what is new. A record that cannot be read (any more) leaves us with what we knew."""
+        try:
+            if self._reader is None:
+                self._reader = Reader(self._folder / "journal.db")
+            if self._reader.last_seq() != self._state.head.seq:
+                self._state = state_of(self._reader, self._state)
+        except HandoffError as error:
+            self._complain(error)
+
+    def _look(self) -> b.View:
+        head, now = self._state.head, self._world.now()
+        if now.mono_ns - self._stepped_ns > AWAKE_S * 1e9:
+            self._awake_ns = now.mono_ns
+        self._stepped_ns = now.mono_ns
+        self._take_note(head, now.mono_ns)
+        waits = self._started if not self._seated else None
+        seen: dict[Seen, Process | None] = {
+            "starting": waits, "blue": head.blue, "green": head.green or head.expected_green,
+        }  # fmt: skip
+        found: dict[Seen, PeerIs] = {name: self._world.probe(p) if p else "none" for name, p in seen.items()}
+        for name, process in seen.items():
+            if process is None or found[name] != "stopped":
+                self._stopped.pop(name, None)
+            elif self._stopped.get(name, (None, 0))[0] != process:
+                self._stopped[name] = process, now.mono_ns
+            if process is not None and process not in self._watched and found[name] != "dead":
+                self._watched.add(process)
+                self._world.watch(process, self._family.poke)
+        return b.View(
+            now, self._writer.process.boot, found["blue"], found["green"], found["starting"],
+            {name: (now.mono_ns - since) / 1e9 for name, (_, since) in self._stopped.items()},
+            self._tried, self._failures, (now.mono_ns - self._ended_ns) / 1e9 if self._ended_ns else float("inf"),
+            self._code, self._ending is not None, (now.mono_ns - self._awake_ns) / 1e9,
+            mute=bool(self._mute_ns) and now.mono_ns - self._mute_ns < MUTE_S * 1e9,
+        )  # fmt: skip
+
+    def _take_note(self, head: Head, now_ns: int) -> None:
+        """Who serves now, and how it ended if it has."""
+        started = self._started
+        if started is not None:
+            self._seated = self._seated or head.side_of(started) is not None
+            kept = (sample.process for samples in self._state.samples.values() for sample in samples)
+            self._sampled = self._sampled or started in kept
+        owner = head.owning
+        if started is not None and not self._seated:
+            self._serving = started
+        elif owner is not None and self._world.probe(owner) != "dead":
+            self._serving = owner
+            self._say_ready()
+        if self._serving is not None and self._world.probe(self._serving) == "dead":
+            self._has_ended(self._serving, now_ns)
+            self._serving = None
+
+    def _has_ended(self, process: Process, now_ns: int) -> None:
+        self._codes |= self._family.reap()
+        self._code, self._ended_ns = self._codes.pop(process, None), now_ns
+        log.warning("process %d has ended%s", process.pid, "" if self._code is None else f" with {self._code}")
+        if process != self._started:
+            self._tried, self._failures = None, 0
+            return
+        lived_s = (now_ns - self._started_ns) / 1e9
+        well = self._code == b.ASKED_AGAIN if self._sampled else lived_s >= BOOT_S
+        well = well or (self._sampled and lived_s >= self._steady_s)
+        self._failures = 0 if well else self._failures + 1
+        self._started = None
+
+    # --------------------------------------------------------------------------------------- signals
+
+    def _pass_on(self, view: b.View) -> None:
+        for number in self._family.heard():
+            if number in ENDS:
+                self._ending = number
+                self._told.clear()
+                notify("STOPPING=1")
+            elif self._serving is not None:
+                self._family.send(self._serving, number)
+        if self._ending is not None and view.anybody:
+            head = self._state.head
+            for process in (self._started, head.blue, head.green, head.expected_green):
+                if process is not None and process not in self._told:
+                    self._told.add(process)
+                    self._family.send(process, self._ending)
+
+    def _say_ready(self) -> None:
+        if not self._ready:
+            self._ready = notify("READY=1")
+        if "WATCHDOG_USEC" in os.environ:
+            notify("WATCHDOG=1")
+
+    # --------------------------------------------------------------------------------------- actions
+
+    def _acted(self, action: b.Action) -> bool:
+        """Carry it out. False when it has to be tried again, or when something else has to be decided."""
+        try:
+            match action:
+                case Say(event):
+                    self._say(event)
+                case Settle(side):
+                    self._settle(side, "died")
+                case EndPeer(side, how):
+                    self._end(side, how)
+                case b.EndStarting() if self._started is not None:
+                    log.error("process %d is stopped and has no seat: ended", self._started.pid)
+                    self._world.end(self._started)
+                case b.Start():
+                    self._start(action)
+        except Unstartable:
+            raise
+        except Refused as error:  # somebody was faster: look again
+            log.info("decided too late: %s", error)
+            return False
+        except Busy as error:
+            if free_gate(self._world, error.holder) is None:
+                self._complain(error)
+                self._mute_ns = self._world.now().mono_ns
+        except HandoffError as error:
+            self._complain(error)
+            self._mute_ns = self._world.now().mono_ns
+            return False
+        return True
+
+    def _opened(self) -> Journal:
+        if self._journal is None:
+            self._journal = Journal(self._folder, self._world.now)
+        return self._journal
+
+    def _say(self, event: Event) -> None:
+        self._opened().append(Draft(event, phase_seq=self._state.head.phase_seq), writer=self._writer)
+        log.warning("said %s", event.TYPE)
+
+    def _settle(self, side: Side, how: str) -> None:
+        process = self._seat(side)
+        head = self._opened().catch_up()
+        if process is not None and process in (head.process(side), head.expected_green):
+            self._opened().append(*settle(head, side, process, how), writer=self._writer)
+            log.warning("settled %s, process %d", side, process.pid)
+
+    def _end(self, side: Side, how: str) -> None:
+        process = self._seat(side)
+        if process is not None:
+            log.error("process %d (%s) is ended: %s", process.pid, side, how)
+            self._world.end(process)
+            self._settle(side, how)
+
+    def _seat(self, side: Side) -> Process | None:
+        head = self._state.head
+        return head.process(side) or (head.expected_green if side == "green" else None)
+
+    def _start(self, start: b.Start) -> None:
+        first = self._tried is None and self._serving is None and not self._ended_ns
+        if start != self._tried:
+            self._failures = 0
+        self._tried, self._code = start, None
+        command, extra = self._command_of(start.runtime)
+        log.warning("starting %s (runtime %s): %s", start.side, start.runtime, command[0])
+        try:
+            self._started = self._family.start(command, {**self._env, **extra})
+        except HandoffError as error:
+            if first:
+                raise Unstartable(error.message, hint=error.hint) from error
+            self._complain(error)
+            self._failures, self._ended_ns = self._failures + 1, self._world.now().mono_ns
+            return
+        self._seated = self._sampled = False
+        self._started_ns = self._world.now().mono_ns
+
+    def _command_of(self, name: str) -> tuple[list[str], dict[str, str]]:
+        """How a runtime is started: (command line, environment beside ours). One that is gone is replaced by our own."""
+        try:
+            runtime = runtimes.find(self._folder, name) if name != self._own else runtimes.Runtime(name)
+            return runtime.argv(self._as_by_an_interpreter(runtime)), {**runtime.env, runtimes.RUNTIME: name}
+        except HandoffError as error:
+            self._complain(error)
+            return self._command, {runtimes.RUNTIME: self._own}
+
+    def _as_by_an_interpreter(self, runtime: runtimes.Runtime) -> list[str]:
+        """Our command with an interpreter first, where a runtime is about to put its own in that place."""
+        script = not Path(self._command[0]).name.startswith("python")
+        return ["", *self._command] if script and runtime.python and not runtime.command else self._command
+
+    def _complain(self, error: HandoffError) -> None:
+        """Once a kind: what stays wrong is not told again and again."""
+        if str(error) not in self._troubles:
+            self._troubles.add(str(error))
+            log.error("%s%s", error.line(), "; keeping the gateway without" if isinstance(error, NoJournal) else "")
+
+
+class Unstartable(HandoffError):
+    """The very first start did not even come to a process."""
+
+
+def notify(message: str) -> bool:
+    """Tell the service manager, if there is one that wants to be told (``sd_notify``)."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
+            out.sendto(message.encode(), "\0" + address[1:] if address[0] == "@" else address)
+    return True
+
+
+def _found(program: str) -> str:
+    """The full path of a program, so that it stays the same one; as it is when there is none."""
+    return shutil.which(program) or program
+
+
+def _lock(folder: Path) -> int | None:
+    """Be the only keeper of this home, for as long as this process lives. Raises ``Kept``."""
+    if not folder.is_dir():
+        return None
+    fd = os.open(folder / "keeper", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(fd, 20, 0).decode().strip()
+        os.close(fd)
+        raise Kept(f"process {holder} keeps this home already", hint="end it first") from None
+    os.pwrite(fd, f"{os.getpid():<20}".encode(), 0)
+    return fd

@@ -1,0 +1,145 @@
+"""The keeper as the parent of real gateways: it starts them, loses them, passes signals on, and ends as they do."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from gateway_hooks.demo.rig import Rig
+from gateway_hooks.orders import Operator
+from gateway_hooks.process import Family
+from journal.events import Limits, Process
+from replay.check import check
+from replay.fold import State
+from tests.builders import WAIT_S
+
+LIMITS = Limits(sample_s=0.5, silent_s=5.0, frozen_s=1.0, requested_s=20.0)
+
+
+class Kept:
+    """A rig whose gateways have a keeper."""
+
+    def __init__(self, rig: Rig, keeper: Process) -> None:
+        self.rig, self.keeper = rig, keeper
+
+    async def served(self, holds: Callable[[State], bool] = lambda _: True) -> Process:
+        """Wait until somebody serves and is up (it samples), and the record satisfies ``holds`` besides; returns who."""
+        system = self.rig.system
+        state = await self.rig.until(
+            lambda s: (
+                s.head.owning is not None
+                and system.probe(s.head.owning) == "running"
+                and s.head.owning in s.head.connected.values()
+                and s.head.owning in [sample.process for samples in s.samples.values() for sample in samples]
+                and holds(s)
+            ),
+            "somebody serves",
+            timeout_s=WAIT_S * 2,
+        )
+        assert state.head.owning is not None
+        return state.head.owning
+
+    async def promote(self, bake_s: float) -> None:
+        def ask() -> None:
+            operator = Operator(self.rig.journal)
+            try:
+                operator.promote("same", bake_s, LIMITS)
+            finally:
+                operator.close()
+
+        await asyncio.to_thread(ask)
+
+    async def ended(self) -> int | None:
+        return await asyncio.to_thread(self.rig.system.exit_code, self.keeper, wait_s=WAIT_S)
+
+    def send(self, process: Process, number: int) -> None:
+        Family.send(_sender(self.rig), process, number)
+
+
+def _sender(rig: Rig) -> Family:
+    family = Family.__new__(Family)  # no signal handlers in a test's process
+    family._system = rig.system
+    return family
+
+
+@asynccontextmanager
+async def kept(folder: Path, *, options: tuple[str, ...] = ()) -> AsyncIterator[Kept]:
+    async with Rig(folder, "reference") as rig:
+        yield Kept(rig, rig.start(keeper=("--steady", "0s", *options)))
+
+
+def test_a_killed_gateway_is_started_again_and_term_ends_both_with_its_exit_code(tmp_path: Path) -> None:
+    async def life() -> None:
+        async with kept(tmp_path) as home:
+            first = await home.served()
+            home.rig.system.end(first)
+            second = await home.served(lambda s: s.head.owning != first)
+            home.send(home.keeper, signal.SIGTERM)
+            assert await home.ended() == 0
+            assert home.rig.system.probe(second) == "dead"
+            assert check(home.rig.records()).differences == ()
+
+    asyncio.run(life())
+
+
+def test_a_gateway_that_ends_by_itself_takes_its_keeper_with_it(tmp_path: Path) -> None:
+    async def life() -> None:
+        async with kept(tmp_path) as home:
+            gateway = await home.served()
+            home.send(gateway, signal.SIGTERM)
+            assert await home.ended() == 0
+
+    asyncio.run(life())
+
+
+def test_the_keeper_inherits_green_and_starts_it_again_when_it_dies(tmp_path: Path) -> None:
+    async def life() -> None:
+        async with kept(tmp_path) as home:
+            blue = await home.served()
+            await home.promote(0.5)
+            green = await home.served(lambda s: s.head.phase == "complete" and s.head.blue is None)
+            assert green != blue
+            home.rig.system.end(green)
+            again = await home.served(lambda s: s.head.owning not in (blue, green))
+            state = home.rig.read()
+            assert (state.head.owner, state.head.phase) == ("green", "complete")
+            home.send(home.keeper, signal.SIGINT)
+            assert await home.ended() == 0
+            assert home.rig.system.probe(again) == "dead"
+            assert check(home.rig.records()).differences == ()
+
+    asyncio.run(life())
+
+
+def test_a_second_keeper_of_the_same_home_stands_aside(tmp_path: Path) -> None:
+    async def life() -> None:
+        async with kept(tmp_path) as home:
+            await home.served()
+            second = home.rig.start(keeper=())
+            assert await asyncio.to_thread(home.rig.system.exit_code, second, wait_s=WAIT_S) == 75
+
+    asyncio.run(life())
+
+
+def test_a_command_that_cannot_be_started_is_said_so_at_once(tmp_path: Path) -> None:
+    async def life() -> None:
+        async with Rig(tmp_path, "reference") as rig:
+            command = [
+                sys.executable,
+                "-m",
+                "gateway_hooks.cli",
+                "--home",
+                str(rig.home),
+                "run",
+                "--",
+                "no-such-program",
+            ]
+            process = rig.system.spawn(command, rig.command()[1], tmp_path / "keeper.log")
+            assert await asyncio.to_thread(rig.system.exit_code, process, wait_s=WAIT_S) == 1
+            assert "cannot start no-such-program" in (tmp_path / "keeper.log").read_text()
+
+    asyncio.run(life())

@@ -3,6 +3,8 @@
 #   make demo     a handoff under traffic, on this machine alone     (ARGS='--kill green@baking' hands options on)
 #   make test     the tests                                          (ARGS='-k status' hands options on)
 #   make soak-journal    many writers, killed and stopped, 100,000 events  (ARGS='--seed 2' hands options on)
+#   make healthy  200 handoffs of healthy greens under uneven load, and 3,000 made-up days: no rule may fire
+#   make divergence      every fault of a green in the bake, by real processes
 #   make bench    how fast it is, beside what it is compared with  (ARGS='--events 100000' hands options on)
 #   make check    format, lint, types, tests: what must pass before a change is handed in
 
@@ -13,7 +15,7 @@ BIN := $(VENV)/bin
 # pip of the outer Python works on the inner one, so a Python without ensurepip will do
 INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip
 
-.PHONY: demo test soak-journal bench check venv format clean
+.PHONY: demo test healthy divergence soak-journal bench check venv format clean
 
 demo: $(VENV)/demo
 	$(BIN)/handoff-journal demo $(ARGS)
@@ -23,6 +25,13 @@ test: $(VENV)/dev
 
 soak-journal: $(VENV)/dev
 	$(BIN)/python -m tests.soak.herd $(ARGS)
+
+healthy: $(VENV)/dev
+	HEALTHY_DAYS=3000 $(BIN)/python -m pytest -q tests/property/test_divergence.py
+	$(BIN)/python -m tests.e2e.healthy $(ARGS)
+
+divergence: $(VENV)/dev
+	EVERY_FAULT=1 $(BIN)/python -m pytest tests/e2e/test_divergence.py $(ARGS)
 
 bench: $(VENV)/dev
 	$(BIN)/python -m tests.bench --hermes $(ARGS)

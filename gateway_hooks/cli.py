@@ -22,6 +22,7 @@ COMMANDS = (
     "doctor",
     "run",
     "promote",
+    "confirm",
     "complete",
     "rollback",
     "status",

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from gateway_hooks import wording
 from gateway_hooks.degraded import FOR_GOOD
 from gateway_hooks.gateway import Gateway, GatewayFault, Watcher
+from gateway_hooks.health import Examiner
 from gateway_hooks.inbox import Inbox
 from gateway_hooks.lookout import Lookout
 from gateway_hooks.process import World
@@ -70,6 +71,7 @@ class Manager(threading.Thread):
         self._state = State()
         self._seen = Lookout(polling=polling)
         self._freed = freed
+        self._examiner = Examiner(Reader(journal.path))
         inbox.on_busy = self._free_gate
         self._over = threading.Event()
 
@@ -120,6 +122,10 @@ class Manager(threading.Thread):
             return self._lost_seat()
         view = self._seen.look(state, me, self._writer.process, self._world, self._gateway, self._bell.poke)
         self._sample(view, me)
+        diverged = self._examiner.look(state, view)
+        if diverged is not None:
+            self._decide(diverged)
+            return True
         action = d.decide(state, view)
         acted = self._act(action, me) if action is not None else False
         if state.head.owner == me and self._seen.polling:

@@ -25,8 +25,8 @@ class Operator:
         self.journal = Journal(folder, self._system.now)
         self._writer = Writer(self._system.me(), "operator")
 
-    def promote(self, runtime: str, bake_s: float, limits: e.Limits) -> str:
-        """Ask for a handoff; returns its id.
+    def promote(self, runtime: str, bake_s: float, limits: e.Limits, terms: e.HandoffTerms | None = None) -> str:
+        """Ask for a handoff, on these terms if any; returns its id.
 
         Raises:
             NothingHere: No living gateway serves this home.
@@ -43,7 +43,8 @@ class Operator:
             )
         self._settle_left_over(head)
         handoff = handoff_id(self._system.now())
-        self._say(e.HandoffRequested(handoff=handoff, runtime=runtime, bake_s=bake_s, limits=limits))
+        asked: list[e.Event] = [e.HandoffRequested(handoff=handoff, runtime=runtime, bake_s=bake_s, limits=limits)]
+        self._say(*asked, *([terms] if terms else []))
         return handoff
 
     def rollback(self) -> str:
@@ -53,6 +54,12 @@ class Operator:
             self._say(e.HandoffFailed(reason="fault", detail="withdrawn by the operator"))
         elif head.phase != "rolling_back":
             self._say(e.HandoffRollback(phase=head.phase, reason="operator"))
+        return head.handoff or ""
+
+    def confirm(self) -> str:
+        """Say that green is good; returns the handoff's id. Raises ``NothingHere`` or ``IllegalTransition``."""
+        head = self._require_open()
+        self._say(e.BakeConfirmed())
         return head.handoff or ""
 
     def complete(self) -> str:
@@ -77,9 +84,9 @@ class Operator:
         with undisturbed():
             self.journal.close()
 
-    def _say(self, event: e.Event, *, phase_seq: int | None = None) -> None:
+    def _say(self, *events: e.Event, phase_seq: int | None = None) -> None:
         with undisturbed():
-            self.journal.append(Draft(event, phase_seq=phase_seq), writer=self._writer)
+            self.journal.append(*(Draft(event, phase_seq=phase_seq) for event in events), writer=self._writer)
 
     def _withdraw_if_late(self) -> Head:
         """An old request that nobody has taken up does not stand in the way of a new one."""

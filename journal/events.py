@@ -79,6 +79,15 @@ class Limits(BaseModel):
     confirm_samples: PositiveInt = 2
 
 
+class RuleLimits(BaseModel):
+    """What is told otherwise of a rule of divergence; None leaves what ``replay.diverge`` has. See its ``Rule``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    factor: NonNegativeFloat | None = None
+    floor: NonNegativeFloat | None = None
+    least: PositiveInt | None = None
+
+
 # ---------------------------------------------------------------------------------------------- the handoff itself
 
 
@@ -91,6 +100,15 @@ class HandoffRequested(Event):
     runtime: Short
     bake_s: NonNegativeFloat
     limits: Limits = Limits()
+
+
+class HandoffTerms(Event):
+    """What else is asked, right behind the request: somebody's word within ``confirm_within_s``, other limits of ``rules``."""
+
+    TYPE: ClassVar[str] = "HANDOFF_TERMS"
+    ADMISSION: ClassVar[Admission] = "protocol"
+    confirm_within_s: PositiveFloat | None = None
+    rules: dict[Short, RuleLimits] = Field(default_factory=dict)
 
 
 class HandoffInit(Event):
@@ -135,6 +153,13 @@ class HandoffConfirm(Event):
     TYPE: ClassVar[str] = "HANDOFF_CONFIRM"
     ADMISSION: ClassVar[Admission] = "protocol"
     samples: tuple[Seq, ...]
+
+
+class BakeConfirmed(Event):
+    """Somebody says that green is good: the handoff does not roll back for want of that word. The bake goes on."""
+
+    TYPE: ClassVar[str] = "BAKE_CONFIRMED"
+    ADMISSION: ClassVar[Admission] = "protocol"
 
 
 class HandoffCompleteRequested(Event):

@@ -92,6 +92,11 @@ def _requested(head: Head, event: e.HandoffRequested, _writer: Writer) -> None:
         )
 
 
+def _terms(head: Head, _event: e.Event, _writer: Writer) -> None:
+    if head.phase != "requested" or head.seq != head.phase_seq:
+        raise IllegalTransition("terms stand right behind their request", hint="say them in the same append")
+
+
 def _init(head: Head, event: e.HandoffInit, _writer: Writer) -> None:
     if head.expected_green != event.green:
         raise IllegalTransition("HANDOFF_INIT names another process than GREEN_SPAWNED", hint="refold and decide again")
@@ -153,6 +158,18 @@ def _complete_requested(head: Head, _event: e.Event, _writer: Writer) -> None:
         raise IllegalTransition(
             f"there is no bake to end in phase {head.phase}", hint="look at 'handoff-journal status'"
         )
+
+
+def _bake_confirmed(head: Head, _event: e.Event, _writer: Writer) -> None:
+    if head.phase != "baking":
+        raise IllegalTransition(
+            f"there is no bake to confirm in phase {head.phase}", hint="look at 'handoff-journal status'"
+        )
+
+
+def _diverged(head: Head, _event: e.Event, writer: Writer) -> None:
+    if head.side_of(writer.process) is None or head.phase not in ("init", "ack", "active", "baking"):
+        raise IllegalTransition(f"nothing diverges in phase {head.phase}", hint="refold and decide again")
 
 
 def _resumed(head: Head, event: e.HandoffResumed, _writer: Writer) -> None:
@@ -283,12 +300,15 @@ _UNSEATED = (e.ProcessStarted, e.ProcessLost)
 
 _RULES: dict[type[e.Event], Callable[[Head, Any, Writer], None]] = {
     e.HandoffRequested: _requested,
+    e.HandoffTerms: _terms,
     e.HandoffInit: _init,
     e.HandoffAck: _ack,
     e.HandoffActive: _active,
     e.HandoffSeized: _seized,
     e.HandoffComplete: _complete,
     e.HandoffCompleteRequested: _complete_requested,
+    e.BakeConfirmed: _bake_confirmed,
+    e.DivergenceDetected: _diverged,
     e.HandoffRollback: _rollback,
     e.HandoffResumed: _resumed,
     e.BlueServing: _blue_serving,

@@ -13,7 +13,6 @@ from pydantic import BaseModel
 from journal.events import Process
 from journal.record import Record
 from replay.audit import Audit
-from replay.brief import brief, why
 from replay.check import Checked
 from replay.fold import Moment, State
 from replay.grounds import Difference
@@ -83,6 +82,7 @@ def of_state(state: State) -> dict[str, Any]:
             for loss in state.losses
         ],
         "complete_requested": state.complete_requested,
+        **({"terms": plain(state.terms), "confirmed": state.confirmed} if state.terms or state.confirmed else {}),
         "rollback": plain(state.rollback),
         "failure": plain(state.failure),
         "divergence": state.divergence[0] if state.divergence else None,
@@ -130,8 +130,6 @@ def of_audit(audit: Audit) -> dict[str, Any]:
         "good": audit.good,
         "epochs": list(audit.epochs),
         "messages": dict(audit.messages),
-        "causes": [{**plain(cause), "text": why(cause)} for cause in audit.causes],
-        "brief": [plain(answer) for answer in brief(audit)],
         "findings": plain(audit.findings),
         "head": {"seq": audit.head[0], "hash": audit.head[1].hex()},
     }

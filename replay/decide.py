@@ -153,8 +153,8 @@ def _blue(state: State, view: View) -> Action | None:
         case "init" | "ack" | "active" | "baking":
             if not green_here:
                 return _roll_back(state, "green_lost", view.peer_end)
-            if late and head.phase != "baking":
-                return _roll_back(state, "deadline")
+            if late:
+                return _roll_back(state, "deadline", "nobody confirmed in time" if head.phase == "baking" else "")
             if unresponsive(state, "green", view):
                 return _roll_back(state, "green_silent")
             if state.divergence is not None:
@@ -218,6 +218,8 @@ def _green(state: State, view: View) -> Action | None:
             if head.phase == "active":
                 samples = confirming_samples(state)
                 return Say(HandoffConfirm(samples=samples)) if samples and view.polling else None
+            if head.blue is None and deadline_passed(state, view.now, view.boot):
+                return _roll_back(state, "deadline", "nobody confirmed in time")
             if head.blue is None and bake_over(state, view.now, view.boot):
                 sample = fresh_sample(state, view.now, view.boot)
                 return Say(HandoffComplete(sample=sample)) if sample else None
@@ -258,24 +260,26 @@ def _roll_back(state: State, reason: str, detail: str = "") -> Say:
 
 
 def deadline_passed(state: State, now: Stamp, boot: str) -> bool:
-    """Whether the phase has lasted longer than it may. The bake's own length is ``bake_over``'s business."""
+    """Whether the phase has lasted longer than it may; the bake, whether it has waited too long for somebody's word. Its own
+    length is ``bake_over``'s business."""
     limits, entered = state.limits, state.entered
     limit = {
         "requested": limits.requested_s,
         "init": limits.init_s,
         "ack": limits.ack_s,
         "active": limits.active_s,
+        "baking": state.word_within_s,
         "rolling_back": limits.rolling_back_s,
     }.get(state.head.phase)
     return limit is not None and entered is not None and entered.elapsed_s(now.at_ns, now.mono_ns, boot) > limit
 
 
 def bake_over(state: State, now: Stamp, boot: str) -> bool:
-    """Whether the bake has lasted as long as was asked for, or the operator has ended it."""
+    """Whether the bake has lasted as long as was asked for, and nobody's word is missing; or the operator has ended it."""
     confirm = state.step("HANDOFF_CONFIRM")
     if state.complete_requested:
         return True
-    if confirm is None or state.request is None:
+    if confirm is None or state.request is None or state.word_within_s is not None:
         return False
     return confirm.moment.elapsed_s(now.at_ns, now.mono_ns, boot) >= state.request.bake_s
 

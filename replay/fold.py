@@ -98,18 +98,26 @@ class State:
     settled: dict[str, int] = field(default_factory=dict)
     watchers: dict[int, e.WatcherHandedOver] = field(default_factory=dict)
     divergence: tuple[int, e.DivergenceDetected] | None = None
+    terms: e.HandoffTerms | None = None
+    confirmed: bool = False
 
     def copy(self) -> State:
         """One to go on with, that shares nothing that changes."""
         return State(
             self.head.copy(), self.request, self.complete_requested, self.rollback, self.failure, self.steps, self.losses,
             self.samples.copy(), self.seen.copy(), self.started.copy(), self.connected_at.copy(), self.offsets.copy(),
-            self.accepted, self.settled.copy(), self.watchers.copy(), self.divergence,
+            self.accepted, self.settled.copy(), self.watchers.copy(), self.divergence, self.terms, self.confirmed,
         )  # fmt: skip
 
     @property
     def limits(self) -> e.Limits:
         return self.request.limits if self.request else e.Limits()
+
+    @property
+    def word_within_s(self) -> float | None:
+        """How long after CONFIRM somebody must say that green is good; None when nobody must, or somebody has."""
+        said = self.terms is None or self.confirmed or self.complete_requested
+        return None if said else self.terms.confirm_within_s  # type: ignore[union-attr]
 
     @property
     def entered(self) -> Moment | None:
@@ -208,6 +216,7 @@ def _requested(state: State, event: e.HandoffRequested, seq: int) -> None:
     owner = state.head.owner
     state.request, state.complete_requested = event, False
     state.rollback, state.failure, state.divergence = None, None, None
+    state.terms, state.confirmed = None, False
     state.steps, state.losses = (), ()
     state.samples = {"blue": state.samples[owner]} if owner in state.samples else {}
     state.seen = {"blue": state.seen[owner]} if owner in state.seen else {}
@@ -224,6 +233,14 @@ def _failed(state: State, event: e.HandoffFailed, seq: int) -> None:
 
 def _complete_requested(state: State, event: e.Event, seq: int) -> None:
     state.complete_requested = True
+
+
+def _terms(state: State, event: e.HandoffTerms, seq: int) -> None:
+    state.terms = event
+
+
+def _bake_confirmed(state: State, event: e.Event, seq: int) -> None:
+    state.confirmed = True
 
 
 def _started(state: State, event: e.ProcessStarted, seq: int) -> None:
@@ -264,6 +281,8 @@ _EFFECTS: dict[type[e.Event], Callable[[State, Any, int], None]] = {
     e.HandoffRollback: _rollback,
     e.HandoffFailed: _failed,
     e.HandoffCompleteRequested: _complete_requested,
+    e.HandoffTerms: _terms,
+    e.BakeConfirmed: _bake_confirmed,
     e.ProcessStarted: _started,
     e.AdapterConnected: _connected,
     e.AdapterOffset: _offset,

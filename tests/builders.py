@@ -97,11 +97,13 @@ def preflight() -> e.PreflightChecked:
 
 EXAMPLES: tuple[e.Event, ...] = (
     requested(),
+    e.HandoffTerms(confirm_within_s=600.0, rules={"memory": e.RuleLimits(floor=1024.0)}),
     e.HandoffInit(green=GREEN),
     e.HandoffAck(flushed_seq=1, digests=DIGESTS),
     e.HandoffActive(turns=0),
     e.HandoffSeized(reason="silent"),
     e.HandoffConfirm(samples=(1,)),
+    e.BakeConfirmed(),
     e.HandoffCompleteRequested(),
     e.HandoffComplete(sample=1),
     rollback("ack"),

@@ -161,7 +161,7 @@ def test_the_answers_of_promote_rollback_and_complete_are_documented(
     ended = fold(reader.all())
     reader.close()
     rolled_back = answer(Given(home=kept / "home").place(), ended)
-    agree("promote, rollback, complete", rolled_back, ask(capsys, town.bake().path, "rollback", "--no-wait"))
+    agree("promote, confirm, rollback, complete", rolled_back, ask(capsys, town.bake().path, "rollback", "--no-wait"))
 
 
 def test_the_answers_of_doctor_and_a_dry_run_are_documented(town: Home, capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,7 +180,7 @@ def test_the_answers_of_install_and_uninstall_are_documented(
 def test_the_answers_of_the_readers_are_documented(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = kept / "home"
     agree("replay", ask(capsys, home, "replay", "--check"), ask(capsys, home, "replay", "--at", "20"))
-    agree("audit", ask(capsys, home, "audit", "--html", str(home / "audit.html")))
+    agree("audit", ask(capsys, home, "audit"))
     agree("verify", ask(capsys, home, "verify"))
     agree("export", ask(capsys, home, "export", str(home / "copy.db")))
     main(["log", "--home", str(home), "--json"])

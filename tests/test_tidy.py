@@ -13,7 +13,7 @@ from tests.builders import ROOT
 from tests.test_layers import MODULES
 
 LONGEST = 400
-CATALOGUES = {Path("journal/events.py"): 450}
+CATALOGUES = {Path("journal/events.py"): 520}
 """Lists that are read by looking up, not from top to bottom."""
 
 TESTS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))

@@ -11,6 +11,14 @@ LONGEST_S = 30 * UNITS_S["d"]
 _FORM = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 
 
+def duration_or_none(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """The same where none need be given; one that is given is longer than nothing."""
+    seconds = duration(context, parameter, value) if value is not None else None
+    if seconds == 0:
+        raise click.BadParameter("it must be longer than nothing")
+    return seconds
+
+
 def duration(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
     """Callback of an option: a number and a unit; seconds come out, at most 30 days."""
     found = _FORM.fullmatch(value.strip())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from gateway_hooks.commands.durations import duration
+from gateway_hooks.commands.durations import duration, duration_or_none
 from gateway_hooks.commands.following import INTERRUPTED, goes_on, progress_for, report, wait_until
 from gateway_hooks.commands.shared import Place, pass_place
+from gateway_hooks.commands.status import span
 from gateway_hooks.orders import Operator
 from gateway_hooks.runtimes import SAME
-from journal.events import Limits
-from replay.times import brief_span as span
+from journal.events import HandoffTerms, Limits
 
 
 @click.command("promote")
@@ -22,10 +22,17 @@ from replay.times import brief_span as span
     default="24h",
     help="How long the old side stands by.",
 )
+@click.option(
+    "--confirm-within",
+    "word_within",
+    callback=duration_or_none,
+    metavar="DURATION",
+    help="Roll back unless somebody says 'confirm' by then.",
+)
 @click.option("--dry-run", is_flag=True, help="Look whether it would work; change nothing.")
 @click.option("--wait/--no-wait", default=True, help="Stay through the bake, or return when it begins.")
 @pass_place
-def command(place: Place, runtime: str, bake: float, dry_run: bool, wait: bool) -> int:
+def command(place: Place, runtime: str, bake: float, word_within: float | None, dry_run: bool, wait: bool) -> int:
     """Start a new gateway beside the running one and hand over to it."""
     place.require_live()
     if dry_run:
@@ -37,8 +44,9 @@ def command(place: Place, runtime: str, bake: float, dry_run: bool, wait: bool) 
     operator = Operator(place.folder)
     handoff = ""
     try:
-        runtimes.find(place.folder, runtime)
-        handoff = operator.promote(runtime, bake, Limits())
+        rules = runtimes.find(place.folder, runtime).health
+        terms = HandoffTerms(confirm_within_s=word_within, rules=rules) if rules or word_within else None
+        handoff = operator.promote(runtime, bake, Limits(), terms)
         return _watch(place, operator, handoff, bake, wait)
     except KeyboardInterrupt:
         click.echo(f"\n{goes_on(handoff)}" if handoff else "\nnothing was asked for", err=True)
@@ -60,6 +68,9 @@ def _watch(place: Place, operator: Operator, handoff: str, bake: float, wait: bo
         progress.close()
     report(place, state)
     if state.head.phase == "baking" and not place.as_json:
+        within = state.word_within_s
+        if within is not None:
+            click.echo(f"  it rolls back unless you say 'handoff-journal confirm' within {span(within)}")
         click.echo(
             f"  green serves, blue stands by for {span(bake)}; 'handoff-journal complete' ends that, 'rollback' undoes it"
         )

@@ -26,7 +26,8 @@ def order(place: Place, what: str, wait: bool, good: frozenset[str]) -> int:
     handoff = ""
     try:
         before = operator.journal.catch_up().seq
-        handoff = operator.rollback() if what == "rollback" else operator.complete()
+        orders = {"rollback": operator.rollback, "complete": operator.complete, "confirm": operator.confirm}
+        handoff = orders[what]()
         progress = progress_for(place)
         try:
             state = wait_until(

@@ -40,9 +40,19 @@ _ON: dict[Phase, list[tuple[str, Side]]] = {
     "complete": [*_REST, ("PROCESS_EXITED", "blue")],
     "requested": [("GREEN_SPAWNED", "blue"), ("HANDOFF_INIT", "blue"), ("PROCESS_STARTED", "blue")],
     "init": [("PROCESS_STARTED", "green"), ("SESSION_FLUSHED", "blue"), ("HANDOFF_ACK", "green")],
-    "ack": [("ADAPTER_PAUSED", "blue"), ("HANDOFF_ACTIVE", "blue"), ("HANDOFF_SEIZED", "green")],
+    "ack": [
+        ("ADAPTER_PAUSED", "blue"),
+        ("HANDOFF_ACTIVE", "blue"),
+        ("HANDOFF_SEIZED", "green"),
+        ("HANDOFF_SEIZED", "green"),
+    ],
     "active": [("ADAPTER_CONNECTED", "green"), ("HANDOFF_CONFIRM", "green")],
-    "baking": [("HANDOFF_COMPLETE", "blue"), ("HANDOFF_COMPLETE_REQUESTED", "green"), ("ADAPTER_CONNECTED", "green")],
+    "baking": [
+        ("HANDOFF_COMPLETE", "blue"),
+        ("HANDOFF_COMPLETE_REQUESTED", "green"),
+        ("ADAPTER_CONNECTED", "green"),
+        ("BAKE_CONFIRMED", "green"),
+    ],
     "rolling_back": [("ADAPTER_PAUSED", "green"), ("SESSION_FLUSHED", "green"), ("BLUE_SERVING", "blue")],
 }
 """What leads on from a phase, and who says it."""
@@ -103,7 +113,9 @@ class Offers:
             case "BLUE_SERVING":
                 return Draft(e.BlueServing(flushed_seq=head.flushed_seq, digests=digests))
             case "PROCESS_STARTED":
-                started = EXAMPLES[14].model_copy(update={"side": side, "serving": side == head.owner})
+                started = next(x for x in EXAMPLES if isinstance(x, e.ProcessStarted)).model_copy(
+                    update={"side": side, "serving": side == head.owner}
+                )
                 return Draft(started)
             case "PROCESS_LOST":
                 lost = e.ProcessLost(side=head.side_of(dead) or "green", process=dead, how="died")

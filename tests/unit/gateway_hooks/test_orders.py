@@ -125,7 +125,7 @@ def test_a_second_rollback_orders_nothing_more(home: Home, operator: Operator) -
 
 def test_without_an_open_handoff_there_is_nothing_to_end(home: Home, operator: Operator) -> None:
     home.serve()
-    for order in (operator.rollback, operator.complete):
+    for order in (operator.rollback, operator.complete, operator.confirm):
         with pytest.raises(NothingHere, match="no handoff is open"):
             order()
 
@@ -134,6 +134,25 @@ def test_complete_is_refused_before_the_bake(home: Home, operator: Operator) -> 
     home.serve().request()
     with pytest.raises(IllegalTransition, match="no bake to end in phase requested"):
         operator.complete()
+
+
+def test_a_promote_says_its_terms_with_its_request_or_none(home: Home, operator: Operator) -> None:
+    home.serve()
+    operator.promote("same", 60.0, e.Limits(), e.HandoffTerms(confirm_within_s=5.0))
+    state = home.state()
+    assert (state.head.seq, state.word_within_s) == (state.head.phase_seq + 1, 5.0)
+
+
+def test_confirm_is_a_word_of_the_bake_and_of_nothing_before_it(home: Home, operator: Operator) -> None:
+    home.serve().request()
+    with pytest.raises(IllegalTransition, match="no bake to confirm in phase requested"):
+        operator.confirm()
+
+
+def test_confirm_says_that_green_is_good(home: Home, operator: Operator) -> None:
+    home.bake()
+    assert operator.confirm() == "h-1"
+    assert home.state().confirmed
 
 
 def test_complete_ends_the_bake(home: Home, operator: Operator) -> None:

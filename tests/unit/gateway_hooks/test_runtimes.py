@@ -50,6 +50,15 @@ def test_its_own_command_and_environment_stand_instead_of_blues(tmp_path: Path) 
     assert runtime.env == {"LEVEL": "info"}
 
 
+def test_a_runtime_may_be_allowed_more_of_something(tmp_path: Path) -> None:
+    text = "[next.health]\nmemory = { floor = 1024 }\nslow = { factor = 5.5 }\n"
+    health = find(entry(tmp_path, text), "next").health
+    assert {name: (told.floor, told.factor) for name, told in health.items()} == {
+        "memory": (1024, None),
+        "slow": (None, 5.5),
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -57,6 +66,9 @@ def test_its_own_command_and_environment_stand_instead_of_blues(tmp_path: Path) 
         ('[next]\npython = "/nowhere/python"\n', "no interpreter at /nowhere/python"),
         ('[next]\nvnev = "/opt"\n', "unknown settings: vnev"),
         ("[next\n", "cannot be read"),
+        ("[next.health]\nsmell = { floor = 1 }\n", "unknown rules: smell"),
+        ("[next.health]\nmemory = { floor = -1 }\n", "limits that cannot be"),
+        ("[next.health]\nmemory = 7\n", "limits that cannot be"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_what_to_do(tmp_path: Path, text: str, reason: str) -> None:

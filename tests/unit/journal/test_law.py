@@ -785,3 +785,31 @@ def test_a_watcher_is_adopted_once_and_a_message_is_no_watcher() -> None:
     with pytest.raises(AlreadyTaken):
         book.say(BLUE, e.WatcherAdopted(handed_over=watcher))
     book.say(BLUE, e.WatcherAdopted(handed_over=other))
+
+
+def test_terms_stand_right_behind_their_request_and_nowhere_else() -> None:
+    book = Book().reach("requested")
+    book.say(OPERATOR, e.HandoffTerms(confirm_within_s=60.0))
+    for who, event in ((OPERATOR, e.HandoffTerms()), (BLUE, e.HandoffTerms())):
+        with pytest.raises(IllegalTransition, match="right behind their request"):
+            book.say(who, event)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_word_for_green_is_one_of_the_bake(phase: Phase) -> None:
+    book = Book().reach(phase)
+    if phase == "baking":
+        book.say(OPERATOR, e.BakeConfirmed())
+        return
+    with pytest.raises(IllegalTransition, match="no bake to confirm"):
+        book.say(OPERATOR, e.BakeConfirmed())
+
+
+def test_only_a_side_says_that_green_diverges_and_only_while_it_can() -> None:
+    diverged = e.DivergenceDetected(rule="slow", measured=2.0, limit=1.0, evidence=(1,))
+    book = Book().reach("baking")
+    book.say(BLUE, diverged)
+    with pytest.raises(IllegalTransition, match="nothing diverges"):
+        book.say(OPERATOR, diverged)
+    with pytest.raises(IllegalTransition, match="nothing diverges"):
+        Book().reach("complete").say(GREEN, diverged)

@@ -14,9 +14,10 @@ from journal import events as e
 from journal.events import Process, Side
 from journal.head import AT_REST, Head
 from journal.record import Record
+from replay.cause import Cause, Causes
 from replay.fold import Moment, State, apply
 from replay.stories import Stories, Story
-from replay.timeline import Handoff, Timeline, read
+from replay.timeline import Handoff, Owned, Timeline, read
 
 Code = Literal[
     "died", "in_flight", "took_over", "gap", "rolled_back", "failed", "diverged", "watchers", "lost", "doubled",
@@ -43,7 +44,9 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class Audit:
     """One handoff. ``outcome`` is its phase at rest, or ``open``; ``messages`` counts what was open at some time in it, by
-    outcome; ``head`` is the journal's last seq and hash, to be kept elsewhere and given to ``verify``."""
+    outcome; ``head`` is the journal's last seq and hash, to be kept elsewhere and given to ``verify``. ``causes`` are what broke,
+    the first one first. At the record's end ``serving`` owns the adapters, nobody polls those in ``deaf``; ``last`` says whether
+    this is the last handoff of the record."""
 
     handoff: Handoff
     outcome: str
@@ -51,6 +54,10 @@ class Audit:
     messages: Mapping[str, int]
     findings: tuple[Finding, ...]
     head: tuple[int, bytes]
+    causes: tuple[Cause, ...] = ()
+    serving: Owned | None = None
+    deaf: tuple[str, ...] = ()
+    last: bool = True
 
     @property
     def good(self) -> bool:
@@ -70,7 +77,12 @@ def audit(source: Source, name: str | None = None) -> Audit:
         look.step(record)
     outcome = handoff.phase if handoff.phase in AT_REST else "open"
     findings = sorted((*look.findings, *_gaps(timeline, handoff), *look.messages()), key=lambda f: f.at)
-    return Audit(handoff, outcome, look.epochs, look.counts(), tuple(findings), (end, timeline.hash))
+    owned = timeline.owned[-1] if timeline.owned else None
+    deaf = tuple(dict.fromkeys(gap.adapter for gap in timeline.gaps() if gap.connected is None))
+    return Audit(
+        handoff, outcome, look.epochs, look.counts(), tuple(findings), (end, timeline.hash), look.causes.found(), owned, deaf,
+        handoff is timeline.handoffs[-1],
+    )  # fmt: skip
 
 
 class _Look:
@@ -79,6 +91,7 @@ class _Look:
     def __init__(self, handoff: Handoff) -> None:
         self.findings: list[Finding] = []
         self.epochs = (0, 0)
+        self.causes = Causes()
         self._handoff = handoff
         self._stories = Stories(handoff.first)
         self._state = State()
@@ -103,6 +116,7 @@ class _Look:
             self._free[before.head.messages[message].chat] = now
 
     def _within(self, before: State, record: Record) -> None:
+        self.causes.follow(before, record)
         event, head = record.event, self._state.head
         self.epochs = (self.epochs[0] or before.head.epoch, head.epoch)
         self._types[record.seq] = record.type

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from journal.events import Process
 from journal.record import Record
 from replay.audit import Audit
+from replay.brief import brief, why
 from replay.check import Checked
 from replay.fold import Moment, State
 from replay.grounds import Difference
@@ -130,6 +131,8 @@ def of_audit(audit: Audit) -> dict[str, Any]:
         "good": audit.good,
         "epochs": list(audit.epochs),
         "messages": dict(audit.messages),
+        "causes": [{**plain(cause), "text": why(cause)} for cause in audit.causes],
+        "brief": [plain(answer) for answer in brief(audit)],
         "findings": plain(audit.findings),
         "head": {"seq": audit.head[0], "hash": audit.head[1].hex()},
     }

@@ -2,65 +2,118 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from replay.audit import Audit, Finding
+from replay.brief import Answer, brief
 from replay.check import Checked
-from replay.render import check_line, phase_lines, span
+from replay.render import check_line, table
+from replay.timeline import Handoff
+from replay.times import at, span
 
 KEPT = 4
 """How many findings of one kind are told one by one."""
+WIDTH = 80
+LINES = 40
 
 
 def audit_text(audit: Audit, checked: Checked | None = None, chain: str | None = None) -> str:
-    """A handoff's audit in at most 40 lines or so: what happened in words, the figures, the head to keep.
+    """A handoff's audit in at most ``LINES`` lines of ``WIDTH`` columns: the outcome, the answers, what happened, the figures.
 
     Args:
         checked: What ``check`` found in the handoff's events, when it was asked.
         chain: What ``verify`` said.
     """
-    handoff = audit.handoff
-    lines = [_headline(audit), ""]
-    lines += ["what happened", *(f"  {line}" for line in _findings(audit.findings))] if audit.findings else []
-    lines += ["", "phases", *(f"  {line}" for line in phase_lines(handoff)), ""]
+    above = [*_wrapped(f"handoff {audit.handoff.id} {_outcome(audit)}"), *_wrapped(_suffered(audit)), ""]
+    for answer in brief(audit):
+        if answer.question in ("serving", "why", "do"):
+            above += _wrapped(f"{answer.words}{_proof(answer)}", f"{answer.question:<10}")
+    below = ["", *(_cut(line) for line in _phases(audit.handoff)), ""]
     counts = ", ".join(f"{n} {name}" for name, n in audit.messages.items() if name != "accepted")
-    lines.append(f"messages  {audit.messages.get('accepted', 0)}{': ' if counts else ''}{counts}")
-    lines.append(f"epochs    {audit.epochs[0]} to {audit.epochs[1]}")
-    if checked is not None:
-        lines.append(f"decided   {check_line(checked)}")
-    if chain is not None:
-        lines.append(f"chain     {chain}")
-    lines.append(f"head      {audit.head[0]}:{audit.head[1].hex()}")
-    return "\n".join(lines)
+    below += _wrapped(f"{audit.messages.get('accepted', 0)}{': ' if counts else ''}{counts}", "messages  ")
+    below.append(f"epochs    {audit.epochs[0]} to {audit.epochs[1]}")
+    below += _wrapped(check_line(checked), "decided   ") if checked is not None else []
+    below += _wrapped(chain, "chain     ") if chain is not None else []
+    below.append(f"head      {audit.head[0]}:{audit.head[1].hex()}")
+    room = LINES - len(above) - len(below) - 2
+    told = _told(audit.findings, room)
+    return "\n".join([*above, *(["", "what happened", *told] if told else []), *below])
 
 
-def _headline(audit: Audit) -> str:
-    handoff, outcome = audit.handoff, audit.outcome
+def finding_line(finding: Finding) -> str:
+    """A finding in one sentence, without its proof."""
+    return _PROSE[finding.code](finding.facts)
+
+
+def _outcome(audit: Audit) -> str:
+    handoff = audit.handoff
+    return f"to runtime {handoff.runtime}: {audit.outcome.replace('_', ' ')} after {span(handoff.elapsed_s)}"
+
+
+def _suffered(audit: Audit) -> str:
     ends = {
         "complete": "the new runtime serves",
         "rolled_back": "the old runtime serves again",
         "failed": "it came to nothing; nobody changed",
-        "open": f"it is open, in phase {handoff.phase}",
+        "open": f"it is open, in phase {audit.handoff.phase}",
     }
     bad = sorted({_BAD[f.code] for f in audit.findings if f.level == "bad"})
     suffered = f"but {'; '.join(bad)}" if bad else "no message was lost, doubled, ambiguous or abandoned"
-    name = f"handoff {handoff.id} to runtime {handoff.runtime}"
-    return f"{name}: {outcome.replace('_', ' ')} after {span(handoff.elapsed_s)}.\n{ends[outcome]}; {suffered}."
+    return f"{ends[audit.outcome]}; {suffered}."
 
 
-def _findings(findings: Sequence[Finding]) -> list[str]:
-    """One line each; what comes in crowds is told in part, and counted."""
-    lines = []
-    told = dict.fromkeys(_PROSE, 0)
-    for finding in findings:
-        told[finding.code] += 1
-        if told[finding.code] <= KEPT:
-            lines.append(
-                f"{'! ' if finding.level == 'bad' else '  '}{_PROSE[finding.code](finding.facts)}  {_seqs(finding)}"
-            )
-    more = {code: n - KEPT for code, n in told.items() if n > KEPT}
-    return [*lines, *(f"  and {n} more: {code.replace('_', ' ')} (--json names them)" for code, n in more.items())]
+def _told(findings: Sequence[Finding], room: int) -> list[str]:
+    """What happened, in as many lines as there is room for: first what is bad, then what comes first; in order."""
+    kept = dict.fromkeys(_PROSE, 0)
+    wanted = []
+    for finding in sorted(findings, key=lambda f: f.level != "bad"):
+        kept[finding.code] += 1
+        if kept[finding.code] <= KEPT:
+            wanted.append((finding, _wrapped(f"{finding_line(finding)}  {_seqs(finding)}", _MARK[finding.level])))
+    while wanted and sum(len(lines) for _, lines in wanted) + 3 > room:
+        wanted.pop(next((n for n in range(len(wanted) - 1, -1, -1) if wanted[n][0].code == "in_flight"), -1))
+    shown = [finding for finding, _ in wanted]
+    lines = [line for _, lines in sorted(wanted, key=lambda pair: findings.index(pair[0])) for line in lines]
+    left = Counter(finding.code.replace("_", " ") for finding in findings if finding not in shown)
+    if left:
+        counted = ", ".join(f"{n} {code}" for code, n in left.items())
+        lines += _wrapped(f"and {left.total()} more: {counted} (--json and --html name them)", "    ")
+    return lines
+
+
+_MARK = {"bad": "  ! ", "note": "    "}
+
+
+def _phases(handoff: Handoff) -> list[str]:
+    """The phases in order: where, when, how long, who said so."""
+    rows = [
+        (
+            str(stay.since.seq),
+            at(stay.since.at_ns)[11:],
+            stay.phase,
+            "" if stay.elapsed_s is None else span(stay.elapsed_s),
+        )
+        for stay in handoff.stays
+    ]
+    lines = table([(*row, f"{stay.type} by {stay.role}") for row, stay in zip(rows, handoff.stays, strict=True)])
+    return [f"phases, on {at(handoff.stays[0].since.at_ns)[:10]} (UTC)", *(f"  {line}" for line in lines)]
+
+
+def _wrapped(text: str, mark: str = "") -> list[str]:
+    lines = textwrap.wrap(text, WIDTH - len(mark), break_on_hyphens=False) or [""]
+    return [f"{mark if n == 0 else ' ' * len(mark)}{line}".rstrip() for n, line in enumerate(lines)]
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
+
+
+def _proof(answer: Answer) -> str:
+    shown = ", ".join(map(str, answer.seqs[:6]))
+    return f"  [{shown}]" if shown else ""
 
 
 def _seqs(finding: Finding) -> str:
@@ -107,6 +160,8 @@ def _gap(f: Mapping[str, Any]) -> str:
 
 
 def _rolled_back(f: Mapping[str, Any]) -> str:
+    if f["reason"] == "operator":
+        return f"the operator rolled back in {f['phase']}"
     evidence = ", ".join(f"{seq} {type_}".strip() for seq, type_ in f["evidence"].items())
     detail = f" ({f['detail']})" if f["detail"] else ""
     return f"{f['by']} rolled back in {f['phase']}: {f['reason']}{detail}{f', on {evidence}' if evidence else ''}"

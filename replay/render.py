@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from journal.events import Process
@@ -14,6 +13,7 @@ from replay.check import Checked
 from replay.fold import State
 from replay.grounds import Difference
 from replay.timeline import Handoff, Polled
+from replay.times import at, span
 
 WIDTH = 150
 
@@ -30,7 +30,7 @@ def phase_lines(handoff: Handoff) -> list[str]:
         )
         for stay in handoff.stays
     ]
-    return _table(rows)
+    return table(rows)
 
 
 def timeline_text(handoff: Handoff, polled: Iterable[Polled]) -> str:
@@ -46,7 +46,7 @@ def timeline_text(handoff: Handoff, polled: Iterable[Polled]) -> str:
         )
         for p in polled
     ]
-    return "\n".join([*lines, *(["", "who polled", *_table(rows)] if rows else [])])
+    return "\n".join([*lines, *(["", "who polled", *table(rows)] if rows else [])])
 
 
 def check_line(checked: Checked) -> str:
@@ -119,23 +119,7 @@ def _who(process: Process | None, more: str = "") -> str:
     return f"process {process.pid}, started {process.started}{more}" if process else "nobody"
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows of one shape as lines, each column as wide as its widest cell."""
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))] if rows else []
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def at(at_ns: int) -> str:
-    """UTC to the millisecond: ``2026-11-21 08:08:48.123``."""
-    moment = datetime.fromtimestamp(at_ns // 1_000_000_000, UTC)
-    return f"{moment:%Y-%m-%d %H:%M:%S}.{at_ns // 1_000_000 % 1000:03d}"
-
-
-def span(seconds: float) -> str:
-    """A time for people: ``7.2 ms``, ``0.4 s``, ``12 s``, ``3 min``, ``24 h``."""
-    if seconds < 0.1:
-        return f"{seconds * 1e3:.1f} ms"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.4g} h"

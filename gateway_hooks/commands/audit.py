@@ -1,13 +1,15 @@
-"""``audit``: what happened in a handoff, what it cost, and on which evidence."""
+"""``audit``: what happened in a handoff, what it cost, and on which evidence; on the terminal, as JSON, or as a page."""
 
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 
 import click
 
 from gateway_hooks.commands.shared import Place, pass_place
 from gateway_hooks.commands.verify import kept_head
+from gateway_hooks.commands.writing import replace
 from journal.errors import Tampered
 from journal.verify import verify
 from replay.audit import audit
@@ -18,8 +20,15 @@ from replay.prose import audit_text
 
 @click.command("audit")
 @click.argument("handoff", required=False)
+@click.option(
+    "--html",
+    "file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write it as one page that needs no network.",
+)
 @pass_place
-def command(place: Place, handoff: str | None) -> int:
+def command(place: Place, handoff: str | None, file: Path | None) -> int:
     """Say what happened in a handoff, the last one unless one is named.
 
     Exit code 1 when it was rolled back or failed, when a message suffered, or when the record differs from what had to be decided;
@@ -32,8 +41,17 @@ def command(place: Place, handoff: str | None) -> int:
             raise Tampered(chain.finding, seq=chain.bad, hint="trust nothing after it; compare with an export")
         found = audit(reader.all, handoff)
         checked = check(reader.all()).within(found.handoff.first, found.handoff.last)
+        if file is not None:
+            from replay.html.page import Proofs, page
+
+            replace(file, page(found, reader.all, Proofs(chain.finding, checked, place.journal_path.name)))
     if place.as_json:
-        place.emit({**of_audit(found), "check": of_check(checked), "chain": chain.finding})
+        more = {"html": str(file)} if file else {}
+        place.emit({**of_audit(found), "check": of_check(checked), "chain": chain.finding, **more})
+    elif file is not None:
+        click.echo(
+            f"{file}: {found.handoff.id} {found.outcome.replace('_', ' ')}, {file.stat().st_size // 1024 + 1} kB"
+        )
     else:
         click.echo(audit_text(found, checked, chain.finding))
     return 0 if found.good and checked.first is None else 1

@@ -7,10 +7,10 @@ import click
 from gateway_hooks.commands.durations import duration, duration_or_none
 from gateway_hooks.commands.following import INTERRUPTED, goes_on, progress_for, report, wait_until
 from gateway_hooks.commands.shared import Place, pass_place
-from gateway_hooks.commands.status import span
 from gateway_hooks.orders import Operator
 from gateway_hooks.runtimes import SAME
 from journal.events import HandoffTerms, Limits
+from replay.times import brief_span as span
 
 
 @click.command("promote")

@@ -11,6 +11,7 @@ from gateway_hooks.process import System
 from journal.events import Side
 from journal.head import AT_REST
 from replay.fold import State, fold
+from replay.times import brief_span as span
 
 SIDES: tuple[Side, Side] = ("blue", "green")
 
@@ -124,12 +125,3 @@ def _handoff_line(handoff: str | None, outcome: dict[str, Any] | None) -> str:
     detail = f" ({outcome['detail']})" if outcome["detail"] else ""
     evidence = f", see seq {', '.join(map(str, outcome['evidence']))}" if outcome["evidence"] else ""
     return f"{handoff} {outcome['outcome'].replace('_', ' ')}{reason}{detail}{evidence}"
-
-
-def span(seconds: float) -> str:
-    """A time for people: ``0.4 s``, ``12 s``, ``3 min``, ``24 h``."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.4g} h"

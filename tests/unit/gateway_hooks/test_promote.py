@@ -119,10 +119,10 @@ def test_every_step_of_the_protocol_is_told(home: Home) -> None:
 
 
 def test_every_event_that_moves_a_phase_has_words() -> None:
-    from gateway_hooks.commands.progress import _TELLERS
+    from replay.telling import _BETWEEN, _STEPS
 
-    assert {model.TYPE for model in _TELLERS} >= set(TRANSITIONS)
-    assert set(_TELLERS) <= {type(event) for event in EXAMPLES}
+    assert {model.TYPE for model in _STEPS} >= set(TRANSITIONS)
+    assert {**_STEPS, **_BETWEEN}.keys() == {type(event) for event in EXAMPLES}
 
 
 def test_rollback_without_waiting_gives_the_order_and_returns(home: Home, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway_hooks.commands.status import SIDES, describe, lines, span
+from gateway_hooks.commands.status import SIDES, describe, lines
 from journal import events as e
 from replay.fold import State
+from replay.times import brief_span as span
 from tests.unit.gateway_hooks.homes import Home, parsed
 
 

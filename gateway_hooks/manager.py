@@ -74,6 +74,7 @@ class Manager(threading.Thread):
         self._examiner = Examiner(Reader(journal.path))
         inbox.on_busy = self._free_gate
         self._over = threading.Event()
+        self.handed_over = False
 
     # --------------------------------------------------------------------------------------- the loop
 
@@ -323,6 +324,7 @@ class Manager(threading.Thread):
             self._say(e.ProcessExited())
         except IllegalTransition as error:  # a turn that its gateway does not know any more: the other side settles us
             log.error("leaves without a word: %s", error)
+        self.handed_over = self._state.head.phase == "complete"
         self._over.set()
         self._gateway.end()
 

@@ -33,6 +33,7 @@ ENDS = frozenset({signal.SIGTERM, signal.SIGINT})
 PASSED_ON = (*ENDS, signal.SIGHUP, signal.SIGUSR1)
 """The signals that a small parent passes on; those in ``ENDS`` are for everybody, and for itself."""
 _PR_SET_CHILD_SUBREAPER = 36
+_WATCHERS = {"tini", "docker-init", "dumb-init", "catatonit", "runsv", "s6-supervise", "supervise", "supervisord"}
 
 
 class World(Protocol):
@@ -300,6 +301,19 @@ class Family:
         """Wake the waiter, from any thread."""
         with suppress(BlockingIOError):
             os.write(self._write, b"\0")
+
+
+def watched(env: Mapping[str, str]) -> bool:
+    """Whether a service manager or a container takes the end of this very process for the end of the service."""
+    if os.getpid() == 1:
+        return True
+    parent, main = os.getppid(), env.get("SYSTEMD_EXEC_PID")
+    with suppress(OSError):
+        name = Path(f"/proc/{parent}/comm").read_text().strip()
+        if "INVOCATION_ID" in env or "NOTIFY_SOCKET" in env:
+            return main == str(os.getpid()) if main else parent == 1 or name == "systemd"
+        return name in _WATCHERS
+    return False
 
 
 def become(command: Sequence[str], env: Mapping[str, str]) -> None:

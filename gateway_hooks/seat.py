@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gateway_hooks import runtimes, wording
 from gateway_hooks.gateway import Gateway
 from gateway_hooks.inbox import Inbox
 from gateway_hooks.manager import Manager
-from gateway_hooks.process import ROLE, System, argv
+from gateway_hooks.process import ROLE, System, argv, become, watched
 from gateway_hooks.settling import free_gate, settle
 from journal import events as e
 from journal.errors import Busy, HandoffError, Refused
@@ -44,12 +45,15 @@ class StandAside(HandoffError):
 class Seat:
     """A process's place in the handoff. ``serving``: connect as usual; otherwise wait until the manager says connect."""
 
-    def __init__(self, side: Side, serving: bool, ledger: Inbox, manager: Manager, journal: Journal) -> None:
+    def __init__(
+        self, side: Side, serving: bool, ledger: Inbox, manager: Manager, journal: Journal, keep: Callable[[], None]
+    ) -> None:
         self.role = side
         self.serving = serving
         self.ledger = ledger
         self._manager = manager
         self._journal = journal
+        self._keep = keep
 
     def running(self) -> None:
         """The gateway's loop runs: start the manager. Idempotent."""
@@ -57,10 +61,12 @@ class Seat:
             self._manager.start()
 
     def ended(self) -> None:
-        """The gateway has stopped cleanly: stop the manager and close the journal."""
+        """The gateway has stopped cleanly: stop the manager. A blue that has handed over may go on as the keeper: no return then."""
         self._manager.stop()
         if self._manager.is_alive():
             self._manager.join(timeout=5)
+        if self._manager.handed_over:
+            self._keep()
 
 
 def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
@@ -121,7 +127,16 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
         journal, gateway, inbox, system, writer, spawn, polling=serving, freed=freed[-1] if freed else None
     )
     log.info("took the seat of %s, %s", side, "serving" if serving else "waiting")
-    return Seat(side, serving, inbox, manager, journal)
+    is_main = not spawned and watched(env)
+    return Seat(side, serving, inbox, manager, journal, lambda: _go_on_as_keeper(home, env) if is_main else None)
+
+
+def _go_on_as_keeper(home: Path, env: Mapping[str, str]) -> None:
+    """Whoever watches this pid would take our end for the end of the service, and end green with us: keep green from here."""
+    front = [sys.executable, "-P", "-m", "gateway_hooks.cli", "--home", str(home.resolve()), "run", "--"]
+    log.warning("handed over; this process is watched and goes on as the keeper")
+    become([*front, *argv()], env)
+    log.error("this process cannot go on as the keeper: it ends, and whoever watches it may end green too")
 
 
 def _opened(folder: Path, system: System, freed: list[Process]) -> Journal:

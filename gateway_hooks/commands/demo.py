@@ -36,8 +36,8 @@ def kill_at(_context: click.Context, _parameter: click.Parameter, value: str | N
     if value is None:
         return None
     side, _, phase = value.partition("@")
-    if side not in ("blue", "green") or phase not in KILL_PHASES:
-        raise click.BadParameter(f"{value}: blue or green, @, and one of {', '.join(KILL_PHASES)}")
+    if side not in ("blue", "green", "both") or phase not in KILL_PHASES:
+        raise click.BadParameter(f"{value}: blue, green or both, @, and one of {', '.join(KILL_PHASES)}")
     return side, phase
 
 
@@ -50,7 +50,7 @@ def kill_at(_context: click.Context, _parameter: click.Parameter, value: str | N
 )
 @click.option("--messages", type=click.IntRange(1, 10_000), default=60, help="How many messages people write.")
 @click.option("--rate", type=click.FloatRange(0.1, 200), default=4.0, help="Messages per second.")
-@click.option("--kill", callback=kill_at, metavar="SIDE@PHASE", help="SIGKILL blue or green in that phase.")
+@click.option("--kill", callback=kill_at, metavar="SIDE@PHASE", help="SIGKILL blue, green or both in that phase.")
 @click.option("--rollback", is_flag=True, help="Roll back as the operator, in the middle of the bake.")
 @click.option(
     "--keep",

@@ -34,11 +34,18 @@ USERS = range(FIRST_CHAT - 10, FIRST_CHAT + 400)
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """Whom to end with SIGKILL, or to freeze with SIGSTOP, as soon as the journal shows that phase."""
+    """Whom to end with SIGKILL, or to freeze with SIGSTOP, as soon as the journal shows that phase. Both need a keeper."""
 
-    side: Side
+    side: Side | Literal["both"]
     phase: Phase
     freeze: bool = False
+
+    def victims(self, state: State) -> list[Process]:
+        """Who sits there now."""
+        head = state.head
+        green = head.green or head.expected_green
+        wanted = {"blue": (head.blue,), "green": (green,), "both": (head.blue, green)}[self.side]
+        return [process for process in wanted if process is not None]
 
 
 class Rig:
@@ -77,12 +84,13 @@ class Rig:
         await self.bot.stop()
         await self.model.stop()
 
-    def start(self, *, keeper: Sequence[str] | None = None) -> Process:
-        """Start a gateway process in the home, or its keeper with these options; returns at once."""
+    def start(self, *, keeper: Sequence[str] | None = None, under: Sequence[str] = ()) -> Process:
+        """Start a gateway process in the home, or its keeper with these options, perhaps by another program; returns at once."""
         command, env = self.command()
         if keeper is not None:
             front = [self._python, "-m", "gateway_hooks.cli", "--home", str(self.home)]
             command = [*front, "run", *keeper, "--", *command]
+        command = [*under, *command]
         process = self.system.spawn(command, env, self.folder / f"gateway-{len(self._processes)}.log")
         self._processes.append(process)
         return process
@@ -135,11 +143,12 @@ class Rig:
             for record in reader.all(after=state.head.seq):
                 state = fold([record], state)
                 if state.head.phase == kill.phase and state.step("HANDOFF_REQUESTED"):
-                    process = state.head.process(kill.side) or (
-                        state.head.expected_green if kill.side == "green" else None
-                    )
-                    if process is not None:
-                        (self.system.freeze if kill.freeze else self.system.end)(process)
+                    victims = kill.victims(state)
+                    for process in victims if kill.freeze or len(victims) > 1 else ():
+                        self.system.freeze(process)  # of two, neither sees the other die
+                    for process in victims if not kill.freeze else ():
+                        self.system.end(process)
+                    if victims:
                         bell.close()
                         return
             bell.wait(0.5)

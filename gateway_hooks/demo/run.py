@@ -84,11 +84,13 @@ async def run(folder: Path, options: Options, say: Say = lambda _: None) -> tupl
     """
     rig = Rig(folder, options.gateway, python=options.python or sys.executable)
     async with rig:
-        say(f"starting the {options.gateway} gateway (blue)")
-        blue = rig.start()
-        await rig.until(
-            lambda s: s.head.owning == blue and bool(s.head.connected), "the gateway serves", timeout_s=BOOT_S
+        kept = options.kill is not None and options.kill.side == "both"
+        say(f"starting the {options.gateway} gateway (blue){' with its keeper' if kept else ''}")
+        first = rig.start(keeper=() if kept else None)
+        state = await rig.until(
+            lambda s: s.head.owning is not None and bool(s.head.connected), "the gateway serves", timeout_s=BOOT_S
         )
+        blue = state.head.owning or first
         await rig.bot.until(lambda calls: any(c.method == "getUpdates" for c in calls), timeout_s=BOOT_S)
         await _warm_up(rig)
         from_ns = time.monotonic_ns()

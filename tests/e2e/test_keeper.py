@@ -9,10 +9,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from gateway_hooks.demo.rig import Rig
+import pytest
+
+from gateway_hooks.demo.rig import Kill, Rig
+from gateway_hooks.demo.run import Options, run
 from gateway_hooks.orders import Operator
 from gateway_hooks.process import Family
-from journal.events import Limits, Process
+from journal.events import Limits, Phase, Process
 from replay.check import check
 from replay.fold import State
 from tests.builders import WAIT_S
@@ -43,27 +46,31 @@ class Kept:
         assert state.head.owning is not None
         return state.head.owning
 
-    async def promote(self, bake_s: float) -> None:
-        def ask() -> None:
-            operator = Operator(self.rig.journal)
-            try:
-                operator.promote("same", bake_s, LIMITS)
-            finally:
-                operator.close()
-
-        await asyncio.to_thread(ask)
-
     async def ended(self) -> int | None:
         return await asyncio.to_thread(self.rig.system.exit_code, self.keeper, wait_s=WAIT_S)
 
     def send(self, process: Process, number: int) -> None:
-        Family.send(_sender(self.rig), process, number)
+        send(self.rig, process, number)
 
 
-def _sender(rig: Rig) -> Family:
-    family = Family.__new__(Family)  # no signal handlers in a test's process
+async def promote(rig: Rig, *, bake_s: float) -> None:
+    """Ask for a handoff to the same runtime."""
+
+    def ask() -> None:
+        operator = Operator(rig.journal)
+        try:
+            operator.promote("same", bake_s, LIMITS)
+        finally:
+            operator.close()
+
+    await asyncio.to_thread(ask)
+
+
+def send(rig: Rig, process: Process, number: int) -> None:
+    """Send that process a signal."""
+    family = Family.__new__(Family)  # without the handlers, which a test's process must not have
     family._system = rig.system
-    return family
+    family.send(process, number)
 
 
 @asynccontextmanager
@@ -100,7 +107,7 @@ def test_the_keeper_inherits_green_and_starts_it_again_when_it_dies(tmp_path: Pa
     async def life() -> None:
         async with kept(tmp_path) as home:
             blue = await home.served()
-            await home.promote(0.5)
+            await promote(home.rig, bake_s=0.5)
             green = await home.served(lambda s: s.head.phase == "complete" and s.head.blue is None)
             assert green != blue
             home.rig.system.end(green)
@@ -143,3 +150,20 @@ def test_a_command_that_cannot_be_started_is_said_so_at_once(tmp_path: Path) -> 
             assert "cannot start no-such-program" in (tmp_path / "keeper.log").read_text()
 
     asyncio.run(life())
+
+
+BOTH: list[tuple[Phase, str]] = [("init", "rolled_back"), ("baking", "complete")]
+
+
+@pytest.mark.parametrize(("phase", "outcome"), BOTH)
+def test_both_sides_killed_at_once_leave_a_runtime_serving_and_nothing_lost(
+    tmp_path: Path, phase: Phase, outcome: str
+) -> None:
+    options = Options(messages=16, rate=8.0, slow_s=1.0, bake_s=1.0, kill=Kill("both", phase))
+    report, verdict, state, records = asyncio.run(run(tmp_path, options))
+    assert report.messages.lost == 0, verdict.lost
+    assert report.messages.answered_twice == 0, verdict.answered_twice
+    assert report.outcome == outcome
+    assert state.head.owning is not None
+    assert state.head.connected
+    assert check(records).differences == ()

@@ -5,6 +5,7 @@
 #   make soak-journal    many writers, killed and stopped, 100,000 events  (ARGS='--seed 2' hands options on)
 #   make healthy  200 handoffs of healthy greens under uneven load, and 3,000 made-up days: no rule may fire
 #   make divergence      every fault of a green in the bake, by real processes
+#   make simulate SEEDS=10000  everything in one process, from a seed  (SEED=n runs one again, shrunk when it fails)
 #   make bench    how fast it is, beside what it is compared with  (ARGS='--events 100000' hands options on)
 #   make check    format, lint, types, tests: what must pass before a change is handed in
 
@@ -15,7 +16,9 @@ BIN := $(VENV)/bin
 # pip of the outer Python works on the inner one, so a Python without ensurepip will do
 INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip
 
-.PHONY: demo test healthy divergence soak-journal bench check venv format clean
+.PHONY: demo test healthy divergence simulate soak-journal bench check venv format clean
+
+SEEDS ?= 1000
 
 demo: $(VENV)/demo
 	$(BIN)/handoff-journal demo $(ARGS)
@@ -32,6 +35,9 @@ healthy: $(VENV)/dev
 
 divergence: $(VENV)/dev
 	EVERY_FAULT=1 $(BIN)/python -m pytest tests/e2e/test_divergence.py $(ARGS)
+
+simulate: $(VENV)/dev
+	$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
 
 bench: $(VENV)/dev
 	$(BIN)/python -m tests.bench --hermes $(ARGS)

@@ -167,18 +167,22 @@ class Inbox:
         known = tuple(seq for seq in messages if seq)
         if not known:
             return 0
-        try:
-            (receipt,) = self._append(Draft(e.TurnStarted(messages=known, session=self._names.of("s", session))))
-        except (*UNWRITABLE, Busy):
-            with self._lock:  # the journal has them: they come back once it can be written
-                self._dispatched.difference_update(known)
-            raise
+        (receipt,) = self._take(Draft(e.TurnStarted(messages=known, session=self._names.of("s", session))), *known)
         return receipt.seq
+
+    def _take(self, draft: Draft, *messages: int) -> tuple[Receipt, ...]:
+        """Append what takes these messages. When that fails they come back, those that are free: the journal has them."""
+        try:
+            return self._append(draft)
+        except HandoffError:
+            with self._lock:
+                self._dispatched.difference_update(messages)
+            raise
 
     def join(self, turn: int, message: int) -> None:
         """See the port."""
         if turn and message:
-            self._append(Draft(e.TurnJoined(turn=turn, message=message), cause=turn))
+            self._take(Draft(e.TurnJoined(turn=turn, message=message), cause=turn), message)
         elif message:
             self.settle(message, "merged")
 

@@ -56,8 +56,13 @@ class Manager(threading.Thread):
         *,
         polling: bool,
         freed: Process | None = None,
+        reader: Reader | None = None,
+        bell: Doorbell | None = None,
     ) -> None:
-        """``freed`` is whom this process had to end before it could start, since it was stopped while it held the gate."""
+        """``freed`` is whom this process had to end before it could start, since it was stopped while it held the gate.
+
+        ``reader`` and ``bell`` are what the loop follows the journal with; without them it makes its own.
+        """
         super().__init__(name="handoff-journal", daemon=True)
         self._journal = journal
         self._gateway = gateway
@@ -66,12 +71,12 @@ class Manager(threading.Thread):
         self._writer = writer
         self._spawner = spawner
         self._names = Pseudonyms((journal.folder / "key").read_bytes())
-        self._reader = Reader(journal.path)
-        self._bell = Doorbell(journal.folder / "bell")
+        self._reader = reader or Reader(journal.path)
+        self._bell = bell or Doorbell(journal.folder / "bell")
         self._state = State()
         self._seen = Lookout(polling=polling)
         self._freed = freed
-        self._examiner = Examiner(Reader(journal.path))
+        self._examiner = Examiner(reader or Reader(journal.path))
         inbox.on_busy = self._free_gate
         self._over = threading.Event()
         self.handed_over = False
@@ -122,7 +127,12 @@ class Manager(threading.Thread):
         if me is None:
             return self._lost_seat()
         view = self._seen.look(state, me, self._writer.process, self._world, self._gateway, self._bell.poke)
-        self._sample(view, me)
+        if self._sample(view, me):  # what was said before it counts, and the record shows that it was known
+            self._state = state = fold(self._reader.all(after=state.head.seq), state)
+            me = state.head.side_of(self._writer.process)
+            if me is None:
+                return self._lost_seat()
+            view = self._seen.look(state, me, self._writer.process, self._world, self._gateway, self._bell.poke)
         diverged = self._examiner.look(state, view)
         if diverged is not None:
             self._decide(diverged)
@@ -307,6 +317,7 @@ class Manager(threading.Thread):
             self._seen.unread += 1
             if self._seen.unread < LOADS:
                 raise
+            self._seen.unread = 0
             log.exception("what the other side wrote cannot be loaded; serving with what this process has in memory")
 
     def _adopt(self) -> None:
@@ -330,7 +341,8 @@ class Manager(threading.Thread):
 
     # --------------------------------------------------------------------------------------- beside the decisions
 
-    def _sample(self, view: d.View, me: Side) -> None:
+    def _sample(self, view: d.View, me: Side) -> bool:
+        """Record a health sample when one is due. True when one stands."""
         head, limits = self._state.head, self._state.limits
         alone = head.blue is None or head.green is None
         every = IDLE_SAMPLE_S if alone and not head.open else limits.sample_s
@@ -339,19 +351,20 @@ class Manager(threading.Thread):
         if self._inbox.trouble.last is not None:  # a sample tells whether the journal can be written again
             every = min(every, limits.sample_s)
         if view.now.mono_ns - self._seen.sampled_ns < every * 1e9:
-            return
+            return False
         self._seen.sampled_ns = view.now.mono_ns
         try:
             h = self._gateway.sample()
         except GatewayFault as error:
             log.error("no health sample: %s", error.line())
-            return
+            return False
         try:
             sampled = wording.sampled(self._names, h)
         except ValidationError as error:  # no sample is not a good one
             log.error("no health sample: %s is no number that can be", error.errors()[0]["loc"][0])
-            return
+            return False
         self._say(sampled)
+        return True
 
     def _tidy(self, view: d.View) -> None:
         if self._state.head.owner == view.me and view.now.mono_ns - self._seen.tidied_ns > TIDY_S * 1e9:

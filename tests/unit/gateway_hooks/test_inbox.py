@@ -10,7 +10,7 @@ import pytest
 from gateway_hooks.gateway import Ticket, Update
 from gateway_hooks.inbox import PATIENCE, Inbox
 from journal import events as e
-from journal.errors import AlreadyTaken, Busy, LostHold, StaleEpoch
+from journal.errors import AlreadyTaken, Busy, DiskTrouble, LostHold, StaleEpoch
 from journal.events import Process
 from journal.pseudonyms import Pseudonyms
 from journal.record import Draft, Writer
@@ -209,3 +209,26 @@ def test_words_of_a_chat_stand_in_no_event(desk: Desk, folder: Path) -> None:
     desk.accept(1, "+491701234567")
     with closing(Reader(folder / "journal.db")) as reader:
         assert "491701234567" not in "".join(record.body for record in reader.all())
+
+
+def test_of_a_batch_that_may_not_start_what_is_free_comes_back(desk: Desk) -> None:
+    held, free = desk.accept(1).message, desk.accept(2).message
+    desk.blue.start([held], "ada")
+    with pytest.raises(AlreadyTaken):
+        desk.blue.start([held, free], "ada")
+    assert desk.taken_up(desk.blue) == [free]
+
+
+def test_a_message_that_could_not_join_a_turn_comes_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    turn = desk.blue.start([desk.accept(1).message], "ada")
+    late = desk.accept(2).message
+
+    def full(*_: Draft, writer: Writer) -> object:
+        raise DiskTrouble("full")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(desk.journal, "append", full)
+        with pytest.raises(DiskTrouble):
+            desk.blue.join(turn, late)
+    desk.accept(3, "bob")  # the journal can be written again
+    assert desk.taken_up(desk.blue) == [late]

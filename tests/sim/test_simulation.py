@@ -9,7 +9,7 @@ from tests.sim.faults import Fault
 from tests.sim.shrink import shrunk
 from tests.sim.simulation import Simulation
 
-SEEDS = 300
+SEEDS = 200
 
 
 def test_fresh_seeds_hold_whatever_goes_wrong() -> None:

@@ -6,6 +6,8 @@
 #   make healthy  200 handoffs of healthy greens under uneven load, and 3,000 made-up days: no rule may fire
 #   make divergence      every fault of a green in the bake, by real processes
 #   make simulate SEEDS=10000  everything in one process, from a seed  (SEED=n runs one again, shrunk when it fails)
+#   make crash    the crash matrix: real processes hurt at every named point   (ARGS='--sample 50 --jobs 4' hands options on)
+#   make power    the power cut at any moment of a recorded run; needs strace, which apt installs when it is missing
 #   make bench    how fast it is, beside what it is compared with  (ARGS='--events 100000' hands options on)
 #   make check    format, lint, types, tests: what must pass before a change is handed in
 
@@ -16,7 +18,7 @@ BIN := $(VENV)/bin
 # pip of the outer Python works on the inner one, so a Python without ensurepip will do
 INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip
 
-.PHONY: demo test healthy divergence simulate soak-journal bench check venv format clean
+.PHONY: demo test healthy divergence simulate soak-journal crash power bench check venv format clean
 
 SEEDS ?= 1000
 
@@ -38,6 +40,13 @@ divergence: $(VENV)/dev
 
 simulate: $(VENV)/dev
 	$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
+
+crash: $(VENV)/dev
+	$(BIN)/python -m tests.crash $(ARGS)
+
+power: $(VENV)/dev
+	command -v strace >/dev/null || { apt-get update -qq && apt-get install -y -qq strace; }
+	$(BIN)/python -m tests.power $(ARGS)
 
 bench: $(VENV)/dev
 	$(BIN)/python -m tests.bench --hermes $(ARGS)

@@ -10,7 +10,7 @@ import fcntl
 import os
 import threading
 import weakref
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from journal.errors import Busy, DiskTrouble
@@ -86,9 +86,15 @@ class Gate:
         self._fd = attempt.fd
 
     def holder(self) -> int | None:
-        """The pid that the gate's file names: whoever held it last."""
-        text = os.pread(self._fd, 20, 0).strip() if self._fd >= 0 else b""
-        return int(text) if text.isdigit() else None
+        """The pid of whoever has the lock, by the kernel's word; where that is not to be had, whom the gate's file names.
+
+        Who was stopped between getting the lock and writing its name there is known to the kernel alone.
+        """
+        if self._fd < 0:
+            return None
+        held = _locked_by(os.fstat(self._fd))
+        text = os.pread(self._fd, 20, 0).strip()
+        return held or (int(text) if text.isdigit() else None)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -100,6 +106,19 @@ class Gate:
         self.close()
         self._mutex = threading.Lock()
         self._name = f"{os.getpid():<20}".encode()
+
+
+def _locked_by(status: os.stat_result, locks: Path = Path("/proc/locks")) -> int | None:
+    """Who has a ``flock`` on that file (proc_locks(5)); None when nobody has, or the kernel does not say."""
+    file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    with suppress(OSError, ValueError):
+        for line in locks.read_text().splitlines():
+            words = (
+                line.split()
+            )  # "1: FLOCK  ADVISORY  WRITE 4711 fe:01:137 0 EOF"; who waits has an arrow in the second place
+            if len(words) > 5 and words[1] == "FLOCK" and words[5] == file and int(words[4]) > 0:
+                return int(words[4])
+    return None
 
 
 class _Hold:

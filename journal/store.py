@@ -21,6 +21,7 @@ from pydantic_core import to_json
 from journal import schema
 from journal.bell import Bell
 from journal.chain import GENESIS, link
+from journal.durable import KEY_LENGTH, bring, make_key
 from journal.errors import Busy, DiskTrouble, HandoffError, KeyConflict, NewerJournal, NoJournal, Refused, Tampered
 from journal.events import MODELS, HandoffRequested, same
 from journal.gate import Gate
@@ -46,21 +47,19 @@ def create(folder: Path, *, at_ns: int) -> None:
         DiskTrouble: The folder cannot be written.
     """
     try:
+        above = [path.parent for path in (folder, *folder.parents) if not path.exists()] or [folder.parent]
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         (folder / "bell").mkdir(mode=0o700, exist_ok=True)
-        key = folder / "key"
-        if not key.exists():
-            fd = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(fd, "wb") as file:
-                file.write(os.urandom(32))
-        path = folder / "journal.db"
+        path, key = folder / "journal.db", folder / "key"
         path.touch(mode=0o600)
         with closing(Gate(folder / "gate")) as gate, gate.held(), closing(sqlite3.connect(path)) as connection:
             connection.isolation_level = None
+            make_key(key)
             if schema.is_empty(connection):  # also when a creation was cut short
                 schema.create(connection, at_ns)
                 (folder / "bell" / "head").unlink(missing_ok=True)  # another journal's
+            bring(folder, *above)
     except (OSError, sqlite3.Error) as error:
         raise DiskTrouble(
             f"cannot create a journal in {folder}: {error}", hint="check the folder and the disk"
@@ -70,11 +69,14 @@ def create(folder: Path, *, at_ns: int) -> None:
 def read_key(folder: Path) -> bytes:
     """The 32 bytes of the pseudonyms' key. Raises ``NoJournal`` when there is none."""
     try:
-        return (folder / "key").read_bytes()
+        key = (folder / "key").read_bytes()
+        if len(key) == KEY_LENGTH:
+            return key
     except OSError as error:
         raise NoJournal(
             f"no key beside the journal in {folder}", hint="restore it, or run 'handoff-journal install'"
         ) from error
+    raise NoJournal(f"the key beside the journal in {folder} is damaged", hint="restore it from a backup")
 
 
 class Reader:

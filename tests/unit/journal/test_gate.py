@@ -8,14 +8,20 @@ from pathlib import Path
 import pytest
 
 from journal.errors import Busy, DiskTrouble
-from journal.gate import Gate
+from journal.gate import Gate, _locked_by
 from tests.builders import WAIT_S, Child
 
 _HOLDER = """
-import sys; from pathlib import Path; from journal.gate import Gate
+import sys; from pathlib import Path; from journal.gate import Gate, _locked_by
 gate = Gate(Path(sys.argv[1]))
 with gate.held(): print("held", flush=True); input()
 print("free", flush=True); input()
+"""
+
+_NAMELESS = """
+import fcntl, os, sys
+fcntl.flock(os.open(sys.argv[1], os.O_RDWR), fcntl.LOCK_EX)
+print("held", flush=True); input()
 """
 
 
@@ -81,6 +87,26 @@ def test_busy_names_the_process_that_holds_the_gate(gate: Gate, tmp_path: Path) 
         assert holder.line() == "free"
     with gate.held(0.05):
         assert gate.holder() == os.getpid()
+
+
+def test_a_holder_that_did_not_come_to_write_its_name_is_known_all_the_same(gate: Gate, tmp_path: Path) -> None:
+    with gate.held():
+        pass
+    with Child(_NAMELESS, str(tmp_path / "gate")) as holder:
+        assert holder.line() == "held"
+        with pytest.raises(Busy) as caught, gate.held(0.05):
+            pass
+        assert (tmp_path / "gate").read_text().strip() == str(os.getpid())
+        assert caught.value.holder == holder.pid
+
+
+def test_where_the_kernel_does_not_say_who_locks_the_file_does(gate: Gate, tmp_path: Path) -> None:
+    with gate.held():
+        pass
+    status = (tmp_path / "gate").stat()
+    assert _locked_by(status, tmp_path / "no such file") is None
+    assert _locked_by(status) is None
+    assert gate.holder() == os.getpid()
 
 
 def test_who_waits_gets_the_gate_when_the_other_process_lets_go(gate: Gate, tmp_path: Path) -> None:

@@ -526,6 +526,16 @@ def test_a_new_journal_does_not_inherit_the_head_of_an_old_one(journal: Journal,
     assert read_head(journal.folder / "bell") is None
 
 
+def test_a_key_that_is_cut_short_is_refused_and_a_creation_that_was_is_finished(folder: Path, tmp_path: Path) -> None:
+    (folder / "key").write_bytes(b"short")
+    with pytest.raises(NoJournal, match="damaged"):
+        read_key(folder)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "key").touch()
+    create(tmp_path / "other", at_ns=1)
+    assert len(read_key(tmp_path / "other")) == 32
+
+
 def test_a_key_file_that_was_lost_is_said(folder: Path) -> None:
     (folder / "key").unlink()
     with pytest.raises(NoJournal, match="key"):

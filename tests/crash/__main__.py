@@ -1,0 +1,129 @@
+"""The crash matrix: ``python -m tests.crash [--jobs N] [--only PATTERN] [--seed N] [--sample N] [--json FILE]``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fnmatch
+import logging
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from journal.record import Record
+from tests.crash.cases import SCENES, cases
+from tests.crash.stage import Case, Stage
+from tests.crash.verdict import Outcome, as_json, judged, told
+
+TRIES = 3
+"""How often a case is played whose point did not come about."""
+
+
+async def play(case: Case, folder: Path, seed: int) -> tuple[Outcome, list[Record]]:
+    """Play one case in a folder of its own."""
+    began = time.monotonic()
+    stage = Stage(folder, case, seed=seed)
+    async with stage:
+        unfinished = await stage.play()
+        outcome = judged(stage, unfinished, time.monotonic() - began)
+        records = stage.records()
+        await asyncio.to_thread(stage.end_all)
+    return outcome, records
+
+
+async def matrix(
+    folder: Path, scenes: Sequence[Case], *, jobs: int, seed: int, say: Callable[[str], None]
+) -> list[Case]:
+    """Play every scene once, and make the cases of what was seen. Raises ``AssertionError`` when a scene itself goes wrong."""
+    known: set[tuple[str, str, str]] = set()
+    found: list[Case] = []
+    turn = asyncio.Semaphore(jobs)
+
+    async def scene(n: int) -> tuple[Outcome, list[Record]]:
+        async with turn:
+            return await play(scenes[n], folder / f"scene-{n}", seed + n)
+
+    for case, (outcome, records) in zip(scenes, await asyncio.gather(*map(scene, range(len(scenes)))), strict=True):
+        new = list(cases(case, records, known))
+        say(f"{told(outcome)}\n    {len(records)} events, {len(new)} cases")
+        if outcome.wrong:
+            raise AssertionError(f"{outcome.name}: {outcome.wrong}")
+        found += new
+    return found
+
+
+async def run(todo: Sequence[Case], folder: Path, *, jobs: int, seed: int, say: Callable[[str], None]) -> list[Outcome]:
+    """Play the cases, ``jobs`` at a time."""
+    waiting = list(enumerate(todo))[::-1]
+    outcomes: list[Outcome] = []
+
+    async def worker() -> None:
+        while waiting:
+            n, case = waiting.pop()
+            for turn in range(TRIES):
+                outcome, _ = await play(case, folder / f"case-{n}-{turn}", seed + n + 7919 * turn)
+                if outcome.wrong or outcome.dealt >= len(case.wounds):
+                    break
+            outcomes.append(outcome)
+            say(
+                f"{len(outcomes)}/{len(todo)} {told(outcome)}"
+                + (f"\n    {folder}/case-{n}-{turn}" * bool(outcome.wrong))
+            )
+
+    await asyncio.gather(*(worker() for _ in range(jobs)))
+    return outcomes
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def figures(outcomes: Sequence[Outcome]) -> str:
+    """All of them in a few lines."""
+    sums: Counter[str] = Counter()
+    for outcome in outcomes:
+        sums.update(outcome.counts)
+    failed = sum(bool(o.wrong) for o in outcomes)
+    reached = sum(o.dealt >= o.wounds for o in outcomes)
+    return "\n".join(
+        [
+            f"{len(outcomes)} cases: {reached} reached, {len(outcomes) - reached} whose point did not come about, {failed} failed",
+            ", ".join(f"{n} {what}" for what, n in sums.items()),
+        ]
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", default="*", help="cases whose name fits this pattern")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 30))
+    parser.add_argument("--sample", type=int, default=0, help="so many of them, drawn at random")
+    parser.add_argument("--scenes", type=int, default=len(SCENES), help="only the cases of the first so many scenes")
+    parser.add_argument("--keep", type=Path, help="keep the folders of the cases here")
+    parser.add_argument("--json", type=Path, help="write the outcomes here")
+    given = parser.parse_args()
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # that clients go away is the point
+    print(f"seed {given.seed}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="handoff-crash-") as temporary:
+        folder = given.keep or Path(temporary)
+        scenes = SCENES[: given.scenes]
+        todo = asyncio.run(matrix(folder / "scenes", scenes, jobs=given.jobs, seed=given.seed, say=say))
+        total = len(todo)
+        todo = [case for case in todo if fnmatch.fnmatch(case.name, given.only)]
+        dice = random.Random(given.seed)
+        todo = dice.sample(todo, min(given.sample, len(todo))) if given.sample else todo
+        say(f"{len(todo)} of {total} cases")
+        outcomes = asyncio.run(run(todo, folder, jobs=given.jobs, seed=given.seed, say=say))
+    if given.json:
+        given.json.write_text(as_json(outcomes))
+    print(figures(outcomes))
+    return 1 if any(o.wrong for o in outcomes) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

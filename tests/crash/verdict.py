@@ -1,0 +1,123 @@
+"""What came of a case, judged from the platform's log; of the journal only what it reported, and that it holds together."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway_hooks.demo.judge import judge
+from gateway_hooks.demo.markers import markers
+from journal import events as e
+from journal.bell import read_head
+from journal.record import Record
+from journal.store import Reader
+from journal.verify import verify
+from replay.check import check
+from tests.crash.stage import Stage
+
+KNOWABLE_NS = 250_000_000
+"""A process that was hurt so soon after it had recorded an intent may not have begun the request. Nobody can tell afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One case: what was dealt, what people got, and what broke a promise."""
+
+    name: str
+    wounds: int
+    dealt: int
+    wrong: tuple[str, ...]
+    seconds: float
+    starts: int
+    counts: dict[str, int] = field(default_factory=dict)
+    ended: str = ""
+
+
+def judged(stage: Stage, unfinished: str, seconds: float) -> Outcome:
+    """Judge a case that has come to its end."""
+    state, records, notes = stage.read(), stage.records(), stage.dealt()
+    said, calls = stage.bot.log.said, stage.bot.log.calls
+    of = _marks(stage, records)
+    ambiguous = {of[s] for s, outcome in _settled(records).items() if outcome == "ambiguous" and s in of}
+    abandoned = {of[s] for s in _abandoned(records) if s in of}
+    verdict = judge(said, calls, reported=ambiguous, end_ns=time.monotonic_ns())
+    unknown = {of[s] for s in _just_intended(records, notes) if s in of} & set(verdict.unfounded)
+    wrong = [unfinished] if unfinished else []
+    wrong += [f"lost {m}" for m in verdict.lost if m not in unknown | abandoned]
+    wrong += [f"answered twice {m}" for m in verdict.answered_twice]
+    wrong += [f"ambiguous without cause {m}" for m in verdict.unfounded if m not in unknown]
+    wrong += [f"unasked {s.text}" for s in verdict.unasked]
+    wrong += [f"out of order {d.late} before {d.early}" for d in verdict.disorder]
+    with closing(Reader(stage.journal / "journal.db")) as reader:
+        chain = verify(reader, head=read_head(stage.journal / "bell"))
+    wrong += [] if chain.good else [chain.finding]
+    wrong += [f"check: {d}" for d in check(records).differences]
+    counts = {
+        "messages": len(verdict.sent),
+        "answered": len(verdict.answered),
+        "ambiguous": len(verdict.ambiguous),
+        "intended only": len(unknown),
+        "abandoned": len(abandoned),
+        "restarted": stage.starts - 1,
+        "conflicts": sum(call.status == 409 for call in calls),
+    }
+    return Outcome(
+        stage.case.name,
+        len(stage.case.wounds),
+        len(notes),
+        tuple(wrong),
+        seconds,
+        stage.starts,
+        counts,
+        state.head.phase,
+    )
+
+
+def _marks(stage: Stage, records: Sequence[Record]) -> dict[int, str]:
+    """The mark of each accepted message."""
+    by_update = {str(s.update_id): markers(s.text)[0] for s in stage.bot.log.said}
+    return {r.seq: by_update[r.event.update_id] for r in records if isinstance(r.event, e.MessageAccepted)}
+
+
+def _settled(records: Sequence[Record]) -> dict[int, str]:
+    return {r.event.message: r.event.outcome for r in records if isinstance(r.event, e.MessageSettled)}
+
+
+def _abandoned(records: Sequence[Record]) -> set[int]:
+    """Messages given up with cause: two processes died over them."""
+    died = {r.event.process for r in records if isinstance(r.event, e.ProcessLost)}
+    deaths: dict[int, int] = {}
+    for record in records:
+        if isinstance(record.event, e.TurnStarted) and record.process in died:
+            for message in record.event.messages:
+                deaths[message] = deaths.get(message, 0) + 1
+    return {s for s, outcome in _settled(records).items() if outcome == "abandoned" and deaths.get(s, 0) >= 2}
+
+
+def _just_intended(records: Sequence[Record], notes: Sequence[dict[str, Any]]) -> set[int]:
+    """Messages whose reply was intended by a process in the very moment in which it was hurt."""
+    turns = {r.seq: r.event.messages for r in records if isinstance(r.event, e.TurnStarted)}
+    found: set[int] = set()
+    for record in records:
+        if isinstance(record.event, e.ReplyIntended):
+            for note in notes:
+                if record.process.pid in note["victims"] and 0 <= note["at_ns"] - record.mono_ns <= KNOWABLE_NS:
+                    found |= set(turns[record.event.turn])
+    return found
+
+
+def told(outcome: Outcome) -> str:
+    """One case in a line."""
+    state = "FAILED" if outcome.wrong else "ok" if outcome.dealt or not outcome.wounds else "not reached"
+    counts = " ".join(f"{n} {what}" for what, n in outcome.counts.items() if n)
+    lines = [f"{state:<11} {outcome.name}  ({outcome.seconds:.1f} s, {outcome.ended}, {counts})"]
+    return "\n    ".join([*lines, *outcome.wrong])
+
+
+def as_json(outcomes: Sequence[Outcome]) -> str:
+    """All of them, for a machine."""
+    return json.dumps([{name: getattr(o, name) for name in Outcome.__slots__} for o in outcomes], indent=1)

@@ -29,17 +29,24 @@ from tests.soak.member import DEADLINE_S
 WOUNDS = ("die in the transaction", "die before the bell", "stop in the transaction")
 LATE_S = 1.5
 """What a busy machine may add to the gate's deadline before an append gives up."""
+STILL_S = 60.0
+"""When nothing was appended for so long, the herd stands still, and that is a finding."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What was done, and what came of it. ``wrong`` is empty when every promise held."""
+    """What was done, as it was counted when it happened, and what came of it. ``wrong`` is empty when every promise held.
+
+    ``wounds`` are those that the writers noted before they dealt them to themselves, and ``killed from outside`` the other kills.
+    ``longest_wait_s`` is one attempt's wait in vain, ``longest_delay_s`` all that one stopped holder cost an append.
+    """
 
     events: int = 0
     acknowledged: int = 0
     killed: int = 0
-    stopped: int = 0
+    wounds: dict[str, int] = field(default_factory=dict)
     longest_wait_s: float = 0.0
+    longest_delay_s: float = 0.0
     checkpoints: dict[str, int] = field(default_factory=dict)
     largest_wal_mb: float = 0.0
     seconds: float = 0.0
@@ -53,7 +60,7 @@ class _Member:
         self.role, self.folder, self.name, self.count, self.wounds = role, folder, name, count, wounds
         self.out = folder.parent / f"{name}.out"
         self.out.touch()
-        self.killed = self.stopped = 0
+        self.killed = 0
         self.ended = False
         self.process = self._start(0)
 
@@ -72,11 +79,11 @@ class _Member:
             self.ended = True
             return
         first = max((n for n, _ in self.acknowledged()), default=-1) + 1
-        how = self.wounds.pop(first, "")
-        self.stopped += how.startswith("stop")
         self.killed += 1
         if code != -9:
             raise AssertionError(f"{self.name} ended with {code}")
+        for n, *_ in self.notes("w "):
+            self.wounds.pop(int(n), "")
         self.process = self._start(first)
 
     def notes(self, kind: str) -> list[list[str]]:
@@ -97,16 +104,27 @@ def run(folder: Path, *, events: int, writers: int = 4, tails: int = 2, wounds: 
         herd.append(_Member("write", folder, f"w{w}", events, {n: WOUNDS[i % 3] for i, n in enumerate(sorted(places))}))
     watching = [_Member("tail", folder, f"t{t}", writers * events, {}) for t in range(tails)]
     left, next_kill = writers * wounds, 0
+    last, moved = 0, time.monotonic()
     try:
         while not all(m.ended for m in (*herd, *watching)):
             threading.Event().wait(0.05)
-            for member in (*herd, *watching):
-                member.look()
+            try:
+                for member in (*herd, *watching):
+                    member.look()
+            except AssertionError as error:
+                outcome.wrong.append(str(error))
+                break
             wal = folder / "journal.db-wal"
             if wal.exists():
                 outcome.largest_wal_mb = max(outcome.largest_wal_mb, round(wal.stat().st_size / 2**20, 1))
             with closing(Reader(folder / "journal.db")) as reader:
-                done = reader.last_seq() / (writers * events)
+                seq = reader.last_seq()
+            if seq != last:
+                last, moved = seq, time.monotonic()
+            if time.monotonic() - moved > STILL_S:
+                outcome.wrong.append(f"nothing moves any more at seq {seq}")
+                break
+            done = seq / (writers * events)
             if left and done > next_kill / (writers * wounds + 1):
                 alive = [m for m in herd if not m.ended and m.process.poll() is None]
                 if alive:
@@ -137,12 +155,24 @@ def _judge(folder: Path, herd: list[_Member], watching: list[_Member], outcome: 
         lost = [(n, seq) for n, seq in acknowledged if keys.get(seq) != f"{member.name}:{n}"]
         if lost:
             wrong.append(f"{len(lost)} acknowledged events of {member.name} are not where they were said to be")
-        outcome.killed, outcome.stopped = outcome.killed + member.killed, outcome.stopped + member.stopped
+        outcome.killed += member.killed
+        for _, *how in member.notes("w "):
+            outcome.wounds[" ".join(how)] = outcome.wounds.get(" ".join(how), 0) + 1
         outcome.checkpoints[member.name] = len(member.notes("c"))
         waits = [float(wait) for (wait,) in member.notes("b ")]
         outcome.longest_wait_s = max([outcome.longest_wait_s, *waits])
+        delays = [round(float(delay) / int(times), 3) for delay, times in member.notes("d ")]
+        outcome.longest_delay_s = max([outcome.longest_delay_s, *delays])
+    outcome.wounds["killed from outside"] = outcome.killed - sum(outcome.wounds.values())
     if outcome.longest_wait_s > DEADLINE_S + LATE_S:
         wrong.append(f"somebody waited {outcome.longest_wait_s} s for the gate, the deadline is {DEADLINE_S} s")
+    if outcome.longest_delay_s > DEADLINE_S + LATE_S:
+        wrong.append(
+            f"a stopped holder held an append up for {outcome.longest_delay_s} s, the deadline is {DEADLINE_S} s"
+        )
+    idle = [name for name, times in outcome.checkpoints.items() if not times]
+    if idle:
+        wrong.append(f"{', '.join(idle)} never emptied the log")
     for member in watching:
         seen = [line.split() for line in member.out.read_text().splitlines()]
         if [(int(seq), key) for seq, key in seen] != [(seq, str(key)) for seq, key in keys.items()]:

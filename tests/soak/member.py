@@ -29,15 +29,20 @@ TIDY_EVERY = 100
 
 
 def write(folder: Path, name: str, first: int, count: int, out: int, wounds: dict[str, str]) -> None:
-    """Append, and survive what others do. Notes: ``a N SEQ`` acknowledged, ``b SECONDS`` waited in vain, ``c`` emptied the log."""
+    """Append, and survive what others do.
+
+    Notes: ``a N SEQ`` acknowledged; ``b SECONDS`` waited in vain; ``c`` emptied the log; ``d SECONDS TIMES`` one append was held up
+    so long, by so many holders in turn; ``w N HOW`` is about to be wounded.
+    """
     system = System()
     me = system.me()
     writer = Writer(me, "operator")
-    now = ""
+    now, n = "", first
 
     def wounded(real: Any, when: str, how: int) -> Any:
         def instead(*arguments: Any) -> Any:
             if now == when:
+                os.write(out, f"w {n} {when}\n".encode())
                 os.kill(os.getpid(), how)
             return real(*arguments)
 
@@ -50,6 +55,7 @@ def write(folder: Path, name: str, first: int, count: int, out: int, wounds: dic
     emptied = journal._tidied
     for n in range(first, count):
         now = wounds.get(str(n), "")
+        first_began, times = time.monotonic(), 0
         while True:
             began = time.monotonic()
             try:
@@ -57,8 +63,10 @@ def write(folder: Path, name: str, first: int, count: int, out: int, wounds: dic
                 break
             except Busy as error:
                 os.write(out, f"b {time.monotonic() - began:.3f}\n".encode())
-                free_gate(system, error.holder)
+                times += free_gate(system, error.holder) is not None
         os.write(out, f"a {n} {receipt.seq}\n".encode())
+        if times:
+            os.write(out, f"d {time.monotonic() - first_began:.3f} {times}\n".encode())
         if n % TIDY_EVERY == TIDY_EVERY - 1:
             try:
                 journal.tidy()

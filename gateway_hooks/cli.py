@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from gateway_hooks.commands.shared import Given, common_options
-from journal.errors import HandoffError
+from journal.errors import DiskTrouble, HandoffError
 
 COMMANDS = (
     "demo",
@@ -95,6 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):  # whoever read us has seen enough; click exits by itself where it notices first
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return CUT_OFF
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        hint = "check the disk, the mode of files and folders, and the limit of open files"
+        return _report(what, hint, DiskTrouble.exit_code, type(error).__name__, as_json)
     except Exception as error:
         if os.environ.get(DEBUG):
             raise

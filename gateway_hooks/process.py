@@ -36,6 +36,12 @@ _PR_SET_CHILD_SUBREAPER = 36
 _WATCHERS = {"tini", "docker-init", "dumb-init", "catatonit", "runsv", "s6-supervise", "supervise", "supervisord"}
 
 
+class Unseen(HandoffError):
+    """A process cannot be looked at, for want of descriptors perhaps. Never take that for its death."""
+
+    exit_code = 74
+
+
 class World(Protocol):
     """The operating system as a value: what a manager needs of it. Tests swap it."""
 
@@ -85,9 +91,8 @@ class System:
         Raises:
             HandoffError: It lives on (another user's, or in an uninterruptible wait).
         """
-        try:
-            fd = os.pidfd_open(process.pid)
-        except ProcessLookupError:
+        fd = _pidfd(process)
+        if fd is None:
             return
         try:
             if self.probe(process) != "dead":
@@ -113,17 +118,20 @@ class System:
                 os.close(fd)
 
     def watch(self, process: Process, gone: Callable[[], None]) -> None:
-        """Call ``gone`` from a thread of its own once that incarnation has ended."""
+        """Call ``gone`` from a thread of its own once that incarnation has ended. Whoever watches must look now and then, too."""
         try:
-            fd = os.pidfd_open(process.pid)
-        except ProcessLookupError:
+            fd = _pidfd(process)
+        except Unseen:  # looking now and then is all that is left
+            return
+        if fd is None:
             gone()
             return
 
         def wait() -> None:
             try:
-                if self.probe(process) != "dead":
-                    select.select([fd], [], [])
+                with suppress(Unseen):
+                    if self.probe(process) != "dead":
+                        select.select([fd], [], [])
             finally:
                 os.close(fd)
             gone()
@@ -352,10 +360,30 @@ def end_at_once(code: int) -> None:
 
 
 def _stat(pid: int) -> tuple[str, int] | None:
-    """(state letter, start time in clock ticks since boot) of a pid, or None when there is none."""
+    """(state letter, start time in clock ticks since boot) of a pid, or None when there is none.
+
+    Raises:
+        Unseen: It cannot be looked at.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
+    except OSError as error:
+        raise _unseen(pid, error) from error
     fields = text[text.rindex(")") + 2 :].split()
     return fields[0], int(fields[19])
+
+
+def _pidfd(process: Process) -> int | None:
+    """A descriptor of whoever has that pid now, or None when nobody has. Raises ``Unseen``."""
+    try:
+        return os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return None
+    except OSError as error:
+        raise _unseen(process.pid, error) from error
+
+
+def _unseen(pid: int, error: OSError) -> Unseen:
+    return Unseen(f"cannot look at process {pid}: {error.strerror}", hint="raise the limit of open files")

@@ -28,7 +28,7 @@ from journal.gate import Gate
 from journal.head import Head, erases, incarnation, move
 from journal.law import check, role_of
 from journal.record import Draft, Payload, Receipt, Record, Stamp, Writer
-from journal.trouble import identify, keep_open, onward, translated
+from journal.trouble import identify, keep_open, onward, require_private, stands, translated
 
 MAX_BODY = 64 * 1024
 PAGE = 500
@@ -83,7 +83,7 @@ class Reader:
     """Read-only and paged; safe beside any writer. One per thread."""
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
+        if not stands(path):
             raise NoJournal(
                 f"no journal at {path}", hint="run 'handoff-journal install' in that home, or name another --home"
             )
@@ -167,8 +167,9 @@ class Journal:
         """
         self.folder = folder
         self.path = folder / "journal.db"
-        if not self.path.is_file():
+        if not stands(self.path):
             raise NoJournal(f"no journal in {folder}", hint="run 'handoff-journal install' in that home")
+        require_private(folder)
         self._clock = clock
         self.gate = Gate(folder / "gate", deadline_s=deadline_s)
         self._bell = Bell(folder / "bell")

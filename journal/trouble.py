@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from journal import schema
-from journal.errors import DiskTrouble, HandoffError, NewerJournal, NotAJournal
+from journal.errors import DiskTrouble, HandoffError, NewerJournal, NotAJournal, Unusable
 
 Row = tuple[Any, ...]
+
+
+def stands(path: Path) -> bool:
+    """Whether a file stands there. Raises ``DiskTrouble`` when this user may not even look."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise DiskTrouble(f"{path}: {error.strerror}", hint="run it as the user whose gateway it is") from error
+
+
+def require_private(folder: Path) -> None:
+    """Raise ``Unusable`` when others may write into the folder or the file: nobody could tell any more who wrote what.
+
+    Root may use another user's folder, who owns everything around it too; anybody else may not.
+    """
+    for path in (folder, folder / "journal.db"):
+        found, me = path.stat(), os.geteuid()
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            mode = "700" if path == folder else "600"
+            what = f"{path} has mode {stat.S_IMODE(found.st_mode):04o}: others may write to it"
+            raise Unusable(what, hint=f"run 'handoff-journal verify', then chmod {mode} {path}")
+        if me not in (0, found.st_uid):
+            raise Unusable(f"{path} belongs to user {found.st_uid}", hint="run it as the user whose gateway it is")
 
 
 def identify(connection: sqlite3.Connection, path: Path) -> None:
@@ -52,6 +77,12 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "no such" in str(error) or "decode" in str(error):
             raise NotAJournal(f"{path}: {error}", hint="restore it from an export") from error
+        if "readonly" in str(error):
+            what = f"{path} stands where this user may not write"
+            raise DiskTrouble(what, hint="check the folder's owner and mode and the disk, or read an export") from error
+        if "unable to open" in str(error):
+            what = f"{path}: {error}"
+            raise DiskTrouble(what, hint="check the disk, the folder's mode and the limit of open files") from error
         if "locked" in str(error):
             raise DiskTrouble(f"{path} stays locked", hint="another program writes to it without the gate") from error
         raise DiskTrouble(f"{path}: {error}", hint="check the disk and the folder's mode") from error

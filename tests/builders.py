@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import queue
+import resource
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from journal import events as e
@@ -262,3 +264,20 @@ class Child:
         self._reading.join(WAIT_S)
         assert not self._reading.is_alive(), "a child of the child still runs"
         self._process.stdout.close()
+
+
+@contextmanager
+def out_of_descriptors() -> Iterator[None]:
+    """Inside, this process can open nothing more."""
+    taken: list[int] = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        yield
+    finally:
+        for fd in taken:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

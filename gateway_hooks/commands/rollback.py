@@ -28,13 +28,14 @@ def order(place: Place, what: str, wait: bool, good: frozenset[str]) -> int:
         before = operator.journal.catch_up().seq
         orders = {"rollback": operator.rollback, "complete": operator.complete, "confirm": operator.confirm}
         handoff = orders[what]()
+        ordered = operator.journal.head.seq  # where it stands; what was ordered before is not said again
         progress = progress_for(place)
         try:
             state = wait_until(
                 operator,
                 handoff,
                 progress,
-                lambda s: not wait and s.head.seq > before,
+                lambda s: not wait and s.head.seq >= ordered,
                 after=before,
                 timeout_s=WITHIN_S,
             )

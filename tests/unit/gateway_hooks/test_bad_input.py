@@ -7,7 +7,6 @@ import os
 import random
 import resource
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -23,7 +22,7 @@ from journal.record import Draft, Stamp, Writer
 from journal.store import Journal, Reader, create
 from journal.trouble import onward
 from journal.verify import verify
-from tests.builders import BLUE, OPERATOR, ROOT, WAIT_S, Child, preflight, started, writer
+from tests.builders import BLUE, OPERATOR, ROOT, WAIT_S, Child, out_of_descriptors, preflight, started, writer
 
 GOLDEN = (ROOT / "tests" / "golden" / "finished.db").read_bytes()
 PAGE = 4096
@@ -200,20 +199,7 @@ def test_on_a_full_disk_an_append_is_refused_and_what_was_acknowledged_stands(tm
 
 def test_without_descriptors_a_line_tells_and_an_open_journal_goes_on(journal: Journal) -> None:
     journal.append(Draft(preflight()), writer=writer(OPERATOR))
-    taken = []
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
-    try:
-        try:
-            while True:
-                taken.append(os.open(os.devnull, os.O_RDONLY))
-        except OSError:
-            pass
+    with out_of_descriptors():
         assert journal.append(Draft(preflight()), writer=writer(OPERATOR))[0].seq == 2
-        with pytest.raises(DiskTrouble):
+        with pytest.raises(DiskTrouble, match="unable to open"):
             Reader(journal.path)
-    finally:
-        for fd in taken:
-            os.close(fd)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert sys.exc_info() == (None, None, None)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway_hooks.process import ROLE, System, argv, output_of, undisturbed
+from gateway_hooks.process import ROLE, System, Unseen, argv, output_of, undisturbed
 from journal.errors import HandoffError
 from journal.events import Process
-from tests.builders import WAIT_S, Child
+from tests.builders import WAIT_S, Child, out_of_descriptors
 from tests.unit.gateway_hooks.homes import freeze
 
 SLEEP = "print('up', flush=True); input()"
@@ -77,6 +77,24 @@ def test_a_watch_calls_once_the_process_is_gone_and_not_before(system: System) -
     gone.clear()
     system.watch(process, gone.set)
     assert gone.wait(WAIT_S)
+
+
+def test_who_cannot_be_looked_at_is_not_taken_for_dead(system: System) -> None:
+    """A side without descriptors that believed the other one dead would poll beside it."""
+    gone = threading.Event()
+    with Child(SLEEP) as child:
+        process = identified(system, child)
+        with out_of_descriptors():
+            for look in (
+                lambda: system.probe(process),
+                lambda: system.end(process),
+                lambda: system.identify(process.pid),
+            ):
+                with pytest.raises(Unseen, match="cannot look at"):
+                    look()
+            system.watch(process, gone.set)
+        assert system.probe(process) == "running"
+        assert not gone.is_set()
 
 
 def test_green_is_spawned_in_a_session_of_its_own_and_told_its_role(system: System, tmp_path: Path) -> None:

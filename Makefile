@@ -8,6 +8,7 @@
 #   make simulate SEEDS=10000  everything in one process, from a seed  (SEED=n runs one again, shrunk when it fails)
 #   make crash    the crash matrix: real processes hurt at every named point   (ARGS='--sample 50 --jobs 4' hands options on)
 #   make power    the power cut at any moment of a recorded run; needs strace, which apt installs when it is missing
+#   make upgrades hermes-agent 0.18.2 to 0.19.0 under traffic: promoted, rolled back, killed in the bake
 #   make bench    how fast it is, beside what it is compared with  (ARGS='--events 100000' hands options on)
 #   make check    format, lint, types, tests: what must pass before a change is handed in
 
@@ -18,7 +19,7 @@ BIN := $(VENV)/bin
 # pip of the outer Python works on the inner one, so a Python without ensurepip will do
 INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip
 
-.PHONY: demo test healthy divergence simulate soak-journal crash power bench check venv format clean
+.PHONY: demo test healthy divergence upgrades simulate soak-journal crash power bench check venv format clean
 
 SEEDS ?= 1000
 
@@ -47,6 +48,9 @@ crash: $(VENV)/dev
 power: $(VENV)/dev
 	command -v strace >/dev/null || { apt-get update -qq && apt-get install -y -qq strace; }
 	$(BIN)/python -m tests.power $(ARGS)
+
+upgrades: $(VENV)/dev
+	EVERY_UPGRADE=1 $(BIN)/python -m pytest tests/e2e/test_upgrade.py $(ARGS)
 
 bench: $(VENV)/dev
 	$(BIN)/python -m tests.bench --hermes $(ARGS)

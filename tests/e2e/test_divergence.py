@@ -43,10 +43,11 @@ EVIDENCE = {
     "waiting": {"MESSAGE_ACCEPTED"},
     "memory": {"HEALTH_SAMPLED"},
     "loop": {"HEALTH_SAMPLED"},
-    "samples": {"HEALTH_SAMPLED"},
+    "samples": {"HEALTH_SAMPLED", "HANDOFF_ACTIVE"},
 }
 
 
+SIGNS_OF_LIFE = {"HEALTH_SAMPLED", "HANDOFF_CONFIRM", "HANDOFF_ACK", "PROCESS_STARTED"}
 BY_A_RULE = [fault for fault in FIRES if FIRES[fault]]
 ALL = bool(os.environ.get("EVERY_FAULT"))
 
@@ -70,7 +71,7 @@ async def misbehave(folder: Path, fault: str) -> tuple[State, list[Record], Verd
                 "bad",
                 60.0,
                 limits,
-                e.HandoffTerms(rules={rule: healthy.RULES[rule] for rule in [FIRES[fault]] if rule}),
+                e.HandoffTerms(rules={r: limits for r, limits in healthy.RULES.items() if r == FIRES[fault]}),
             )
         finally:
             operator.close()
@@ -111,7 +112,7 @@ def test_a_green_that_says_nothing_is_ended_for_its_silence(tmp_path: Path, faul
     state, records = rolled_back_by(fault, tmp_path)
     assert state.rollback is not None
     assert state.rollback.reason == "green_silent"
-    assert {records[n - 1].type for n in state.rollback.evidence} <= {"HEALTH_SAMPLED", "HANDOFF_CONFIRM"}
+    assert {records[n - 1].type for n in state.rollback.evidence} <= SIGNS_OF_LIFE
 
 
 def test_a_green_that_reads_something_else_never_comes_to_own_anything(tmp_path: Path) -> None:

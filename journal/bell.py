@@ -7,8 +7,11 @@ Watching the database's ``-wal`` instead would wake readers before a commit is v
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
+LOOK_NS = 20_000_000
+"""A bell whose folder was moved is looked for again after so long; until then the readers' timer makes it good."""
 _LENGTH = 20 + 1 + 64 + 1
 
 
@@ -17,9 +20,8 @@ class Bell:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "head"
-        self._name = str(self._path)
         self._fd = -1
-        self._inode = 0
+        self._looked_ns = 0
 
     def ring(self, seq: int, digest: bytes) -> None:
         """Write the head in one ``pwrite``; a later one that stands there already is kept, and rings all the same.
@@ -28,24 +30,34 @@ class Bell:
         event stands.
         """
         try:
-            if self._fd < 0 or not self._stands():  # the folder was removed or moved: ring where the readers look
-                self.close()
+            if self._fd < 0:
                 self._path.parent.mkdir(mode=0o700, exist_ok=True)
                 self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                self._inode = os.fstat(self._fd).st_ino
-            standing = os.pread(self._fd, 20, 0).strip()
-            if standing.isdigit() and int(standing) > seq:
+            try:
+                later = int(os.pread(self._fd, 20, 0)) > seq
+            except ValueError:
+                later = False
+            if later:
                 os.pwrite(self._fd, b"\n", _LENGTH - 1)
             else:
-                os.pwrite(self._fd, f"{seq:<20} {digest.hex()}\n".encode(), 0)
+                os.pwrite(self._fd, b"%-20d %b\n" % (seq, digest.hex().encode()), 0)
         except OSError:
             self.close()
 
-    def _stands(self) -> bool:
-        try:
-            return os.stat(self._name).st_ino == self._inode  # noqa: PTH116 - at every append
-        except OSError:
-            return False
+    def look(self, now_ns: int) -> None:
+        """See to it that it rings where its folder stands now, which may have been removed or moved; not more often than worth it.
+
+        Args:
+            now_ns: The monotonic clock.
+        """
+        if 0 <= now_ns - self._looked_ns < LOOK_NS:
+            return
+        self._looked_ns = now_ns
+        if self._fd >= 0:
+            with suppress(OSError):
+                if os.path.samestat(self._path.stat(), os.fstat(self._fd)):
+                    return
+            self.close()
 
     def close(self) -> None:
         """Let go of the file."""

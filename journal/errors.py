@@ -37,6 +37,14 @@ class HandoffError(Exception):
         return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
+def twin(error: Exception) -> Exception:
+    """The same error for another thread: one that is raised twice collects the traces of both."""
+    other = type(error).__new__(type(error), *error.args)
+    other.__dict__.update(error.__dict__)
+    other.__cause__ = error.__cause__
+    return other
+
+
 class Refused(HandoffError):
     """The law refused an append. Nothing of it was written."""
 

@@ -17,8 +17,8 @@ from typing import IO
 
 from journal import schema
 from journal.errors import DiskTrouble, NotAJournal, Refused
+from journal.reader import Reader
 from journal.record import Record
-from journal.store import Reader
 
 COLUMNS = (
     "seq", "handoff", "type", "v", "role", "pid", "started", "boot", "epoch", "at_ns", "mono_ns", "key", "cause", "body",

@@ -43,11 +43,18 @@ class Gate:
         """
         return _Hold(self, self._deadline_s if deadline_s is None else deadline_s)
 
-    def _enter(self, limit: float) -> None:
-        if not self._mutex.acquire(timeout=limit):
+    def __enter__(self) -> bool:
+        """Hold it by the gate's own deadline. True when somebody else may have held it since we last did."""
+        return self._enter(self._deadline_s)
+
+    def __exit__(self, *_: object) -> None:
+        self._leave()
+
+    def _enter(self, limit: float) -> bool:
+        if not self._mutex.acquire(True, limit):
             raise Busy("another thread of this process holds the journal's gate", hint="try again")
         try:
-            self._lock(limit)
+            return self._lock(limit)
         except BaseException:
             self._mutex.release()
             raise
@@ -58,7 +65,7 @@ class Gate:
         finally:
             self._mutex.release()
 
-    def _lock(self, limit: float) -> None:
+    def _lock(self, limit: float) -> bool:
         if self._fd < 0 or os.fstat(self._fd).st_nlink == 0:  # deleted under us: meet the others at the new file
             self.close()
             self._fd = self._open()
@@ -67,10 +74,12 @@ class Gate:
         except BlockingIOError:
             self._wait(limit)
         try:
-            if os.pread(self._fd, 20, 0) != self._name:
-                os.pwrite(self._fd, self._name, 0)
+            if os.pread(self._fd, 20, 0) == self._name:
+                return False
+            os.pwrite(self._fd, self._name, 0)
         except OSError:
             pass  # a full disk must not leave the lock held, nor keep anybody out
+        return True
 
     def _wait(self, limit: float) -> None:
         """Wait in the kernel's queue, on a descriptor and a thread of its own: ``flock`` knows no deadline."""

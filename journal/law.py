@@ -24,29 +24,33 @@ def role_of(head: Head, writer: Writer, event: e.Event) -> Role:
     return head.side_of(writer.process) or writer.role
 
 
-def check(head: Head, draft: Draft, writer: Writer) -> None:
+def check(head: Head, draft: Draft, writer: Writer) -> Role:
     """Admit the draft after ``head``, or say why not.
 
+    Returns:
+        The role in which the writer says it.
     Raises:
         StaleEpoch, LostHold, AlreadyTaken, IllegalTransition: see ``journal.errors``. Nothing may be written then.
     """
     event = draft.event
+    transition, owner, seated, wordy, rule = _ASKED[type(event)]
     role = role_of(head, writer, event)
     if draft.phase_seq is not None and draft.phase_seq != head.phase_seq:
         raise IllegalTransition(
             f"{event.TYPE} was decided at seq {draft.phase_seq}, the phase has moved since",
             hint="refold and decide again",
         )
-    if event.TYPE in TRANSITIONS:
+    if transition:
         _check_transition(head, event, role)
-    if event.ADMISSION == "owner":
+    if owner:
         _check_owner(head, draft, writer)
-    elif event.ADMISSION == "protocol" and role in ("blue", "green") and not isinstance(event, _UNSEATED):
+    elif seated and role in ("blue", "green"):
         _seated(head, event, writer)
-    _check_words(event, draft)
-    rule = _RULES.get(type(event))
+    if wordy or draft.payload is not None:
+        _check_words(event, draft)
     if rule:
         rule(head, event, writer)
+    return role
 
 
 def _check_transition(head: Head, event: e.Event, role: Role) -> None:
@@ -329,3 +333,13 @@ _RULES: dict[type[e.Event], Callable[[Head, Any, Writer], None]] = {
     e.WatcherHandedOver: _seated,
     e.WatcherAdopted: _adopted,
 }
+
+_ASKED = {
+    model: (
+        model.TYPE in TRANSITIONS, model.ADMISSION == "owner", model.ADMISSION == "protocol" and model not in _UNSEATED,
+        model in _WORDY, _RULES.get(model),
+    )
+    for model in e.MODELS.values()
+}  # fmt: skip
+"""What is asked of each type: does it move the phase, is it the owner's, does its writer need a seat, does it come with words, and
+its own rule."""

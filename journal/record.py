@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -18,8 +19,7 @@ class Writer:
     role: Role
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """When: ``at_ns`` UTC nanoseconds since 1970, for people only; ``mono_ns`` the monotonic clock of that boot."""
 
     at_ns: int
@@ -47,8 +47,7 @@ class Draft:
     payload: Payload | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """Where an event stands: ``seq`` (1-based, no gaps) and the 32-byte chain hash. ``known`` when the key stood already."""
 
     seq: int

@@ -15,7 +15,7 @@ from watchdog.observers import Observer
 from journal.record import Record
 
 if TYPE_CHECKING:
-    from journal.store import Reader
+    from journal.reader import Reader
 
 TIMER_S = 1.0
 """How long an event whose bell never rang can stay unseen."""

@@ -72,19 +72,19 @@ def translated(path: Path) -> Iterator[None]:
     """Raise what SQLite raises as ``NotAJournal`` (the file is not what it was) or ``DiskTrouble`` (it may be, later)."""
     try:
         yield
-    except HandoffError:
-        raise
-    except sqlite3.OperationalError as error:
-        if "no such" in str(error) or "decode" in str(error):
-            raise NotAJournal(f"{path}: {error}", hint="restore it from an export") from error
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        raise explained(error, path) from error
+
+
+def explained(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> HandoffError:
+    """What SQLite's error means: ``NotAJournal`` (the file is not what it was) or ``DiskTrouble`` (it may be, later)."""
+    if isinstance(error, sqlite3.OperationalError) and not ("no such" in str(error) or "decode" in str(error)):
         if "readonly" in str(error):
             what = f"{path} stands where this user may not write"
-            raise DiskTrouble(what, hint="check the folder's owner and mode and the disk, or read an export") from error
+            return DiskTrouble(what, hint="check the folder's owner and mode and the disk, or read an export")
         if "unable to open" in str(error):
-            what = f"{path}: {error}"
-            raise DiskTrouble(what, hint="check the disk, the folder's mode and the limit of open files") from error
+            return DiskTrouble(f"{path}: {error}", hint="check the disk, the folder's mode and the limit of open files")
         if "locked" in str(error):
-            raise DiskTrouble(f"{path} stays locked", hint="another program writes to it without the gate") from error
-        raise DiskTrouble(f"{path}: {error}", hint="check the disk and the folder's mode") from error
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter when SQLite quotes what is damaged
-        raise NotAJournal(f"{path}: {error}", hint="restore it from an export") from error
+            return DiskTrouble(f"{path} stays locked", hint="another program writes to it without the gate")
+        return DiskTrouble(f"{path}: {error}", hint="check the disk and the folder's mode")
+    return NotAJournal(f"{path}: {error}", hint="restore it from an export")  # also when SQLite quotes what is damaged

@@ -16,7 +16,7 @@ from journal import events as e
 from journal.chain import GENESIS, link
 from journal.errors import Unusable
 from journal.events import Process
-from journal.store import Reader
+from journal.reader import Reader
 
 FIRST = -(2**63)
 _INT, _TEXT, _BLOB, _NULL = int, str, bytes, type(None)

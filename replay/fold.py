@@ -21,7 +21,7 @@ from journal.head import EFFECTS, TRANSITIONS, Head, adapter_key, incarnation, m
 from journal.record import Record
 
 if TYPE_CHECKING:
-    from journal.store import Reader
+    from journal.reader import Reader
 
 KEPT_SAMPLES = 32
 """Health samples kept a side."""

@@ -10,6 +10,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any, TypeVar
 
+from gateway_hooks.process import System
 from journal.record import Draft
 from journal.store import Journal
 from tests.bench.workload import US, Bare, Row, beginning, drafts, opened, rows, steady
@@ -30,7 +31,10 @@ def ratio(folder: Path, *, size: int, appends: int, rounds: int) -> dict[str, An
     events = list(drafts(size * appends * rounds))
     encoded = rows(folder / "encoded", events)
     ours, theirs = [], []
-    with opened(folder / "ours") as journal, closing(Bare(folder / "bare.db", beginning(folder / "encoded"))) as bare:
+    with (
+        opened(folder / "ours", System().now) as journal,
+        closing(Bare(folder / "bare.db", beginning(folder / "encoded"))) as bare,
+    ):
         for number in range(rounds):
             part = slice(number * size * appends, (number + 1) * size * appends)
             batches, made = _batches(events[part], size), _batches(encoded[part], size)

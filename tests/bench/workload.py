@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,10 +74,10 @@ def fill(folder: Path, count: int) -> None:
             journal.append(*batch, writer=US)
 
 
-def opened(folder: Path) -> closing[Journal]:
+def opened(folder: Path, clock: Callable[[], Stamp] = steady) -> closing[Journal]:
     """A new journal in ``folder`` with ``BEGIN`` in it."""
     create(folder, at_ns=1)
-    journal = Journal(folder, steady)
+    journal = Journal(folder, clock)
     journal.append(*BEGIN, writer=US)
     return closing(journal)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from journal.bell import Bell, read_head
+from journal.bell import LOOK_NS, Bell, read_head
 from journal.tail import Doorbell
 from tests.builders import WAIT_S
 
@@ -54,8 +54,23 @@ def test_the_bell_rings_where_its_folder_stands_now(bell: Bell, tmp_path: Path, 
         folder.rename(tmp_path / "old")
         if way == "replaced":
             folder.mkdir()
+    bell.look(LOOK_NS)
     bell.ring(2, DIGEST)
     assert read_head(folder) == (2, DIGEST)
+
+
+def test_a_moved_bell_is_not_looked_for_at_every_ring(bell: Bell, tmp_path: Path) -> None:
+    bell.ring(1, OTHER)
+    bell.look(LOOK_NS)
+    (tmp_path / "bell").rename(tmp_path / "old")
+    bell.look(2 * LOOK_NS - 1)
+    bell.ring(2, DIGEST)
+    assert read_head(tmp_path / "bell") is None
+    bell.look(2 * LOOK_NS)
+    bell.ring(3, DIGEST)
+    assert read_head(tmp_path / "bell") == (3, DIGEST)
+    bell.look(1)  # the clock of another boot
+    assert bell._looked_ns == 1
 
 
 def test_a_bell_that_cannot_be_rung_is_no_error(tmp_path: Path) -> None:

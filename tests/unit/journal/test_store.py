@@ -458,13 +458,13 @@ def test_a_journal_that_was_replaced_is_not_written(journal: Journal, tmp_path: 
 def test_a_journal_that_is_removed_during_an_append_is_noticed(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Journal._write
+    real = Journal._insert
 
     def write(self: Journal, *args: object) -> object:
         journal.path.rename(journal.folder / "elsewhere")
         return real(self, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Journal, "_write", write)
+    monkeypatch.setattr(Journal, "_insert", write)
     with pytest.raises(NoJournal):
         journal.append(NOTE, writer=THEM)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from journal.bell import Bell
+from journal.bell import LOOK_NS, Bell
 from journal.record import Draft, Record
 from journal.store import PAGE, Journal, Reader
 from journal.tail import Doorbell, Tail
@@ -139,6 +139,7 @@ def test_a_doorbell_hears_the_folder_that_stands_now_even_under_the_same_inode(t
         folder.mkdir()
         assert doorbell._rung.wait(WAIT_S), "the removal itself wakes"
         doorbell.wait(0)
+        ringer.look((seq + 1) * LOOK_NS)
         ringer.ring(seq, bytes(32))
         assert doorbell._rung.wait(WAIT_S), "and so does a ring in the new folder"
         _settle(doorbell)

@@ -100,9 +100,9 @@ class Manager(threading.Thread):
                 self._free_gate(error.holder)
             except FOR_GOOD as error:
                 self._give_up(error)
-            except HandoffError as error:
+            except (HandoffError, OSError) as error:
                 if str(error) not in troubles:
-                    log.error("%s", error.line())
+                    log.error("%s", _line(error))
                     troubles.add(str(error))
                 self._bell.wait(RETRY_S)
             except Exception:
@@ -215,8 +215,8 @@ class Manager(threading.Thread):
     def _spawn(self) -> None:
         try:
             green = self._spawner(self._state)
-        except HandoffError as error:
-            self._decide(e.HandoffFailed(reason="spawn", detail=error.line()[:200]))
+        except (HandoffError, OSError) as error:
+            self._decide(e.HandoffFailed(reason="spawn", detail=_line(error)[:200]))
             return
         self._decide(e.GreenSpawned(green=green), e.HandoffInit(green=green))
 
@@ -371,3 +371,7 @@ class Manager(threading.Thread):
             self._seen.tidied_ns = view.now.mono_ns
             self._journal.catch_up()  # what the other side has erased counts too
             self._journal.tidy()
+
+
+def _line(error: HandoffError | OSError) -> str:
+    return error.line() if isinstance(error, HandoffError) else f"{error}; out of descriptors, or of disk?"

@@ -118,7 +118,7 @@ class WireLog:
 
     def _write(self, kind: str, body: dict[str, Any]) -> None:
         if self._file is not None:
-            self._file.write(json.dumps({"is": kind, **body}, ensure_ascii=False) + "\n")
+            self._file.write(json.dumps({"is": kind, **body}) + "\n")  # whatever people write, lone surrogates too
 
 
 def read(path: Path) -> tuple[tuple[Said, ...], tuple[Call, ...]]:

@@ -67,7 +67,8 @@ class Sessions:
             return tuple(Words(*row) for row in rows)
 
     def say(self, session: str, role: str, text: str) -> None:
-        """Append to the transcript."""
+        """Append to the transcript. What is no Unicode, half an emoji say, stands there as ``?``."""
+        text = text.encode("utf-8", "replace").decode()
         with self._lock:
             self._db.execute("INSERT INTO transcripts (session, role, text) VALUES (?, ?, ?)", (session, role, text))
 

@@ -23,10 +23,10 @@ TRIES = 3
 """How often a case is played whose point did not come about."""
 
 
-async def play(case: Case, folder: Path, seed: int) -> tuple[Outcome, list[Record]]:
+async def play(case: Case, folder: Path, seed: int, keeper: bool) -> tuple[Outcome, list[Record]]:
     """Play one case in a folder of its own."""
     began = time.monotonic()
-    stage = Stage(folder, case, seed=seed)
+    stage = Stage(folder, case, seed=seed, keeper=keeper)
     async with stage:
         unfinished = await stage.play()
         outcome = judged(stage, unfinished, time.monotonic() - began)
@@ -36,7 +36,7 @@ async def play(case: Case, folder: Path, seed: int) -> tuple[Outcome, list[Recor
 
 
 async def matrix(
-    folder: Path, scenes: Sequence[Case], *, jobs: int, seed: int, say: Callable[[str], None]
+    folder: Path, scenes: Sequence[Case], *, jobs: int, seed: int, keeper: bool, say: Callable[[str], None]
 ) -> list[Case]:
     """Play every scene once, and make the cases of what was seen. Raises ``AssertionError`` when a scene itself goes wrong."""
     known: set[tuple[str, str, str]] = set()
@@ -45,7 +45,7 @@ async def matrix(
 
     async def scene(n: int) -> tuple[Outcome, list[Record]]:
         async with turn:
-            return await play(scenes[n], folder / f"scene-{n}", seed + n)
+            return await play(scenes[n], folder / f"scene-{n}", seed + n, keeper)
 
     for case, (outcome, records) in zip(scenes, await asyncio.gather(*map(scene, range(len(scenes)))), strict=True):
         new = list(cases(case, records, known))
@@ -56,7 +56,9 @@ async def matrix(
     return found
 
 
-async def run(todo: Sequence[Case], folder: Path, *, jobs: int, seed: int, say: Callable[[str], None]) -> list[Outcome]:
+async def run(
+    todo: Sequence[Case], folder: Path, *, jobs: int, seed: int, keeper: bool, say: Callable[[str], None]
+) -> list[Outcome]:
     """Play the cases, ``jobs`` at a time."""
     waiting = list(enumerate(todo))[::-1]
     outcomes: list[Outcome] = []
@@ -65,7 +67,7 @@ async def run(todo: Sequence[Case], folder: Path, *, jobs: int, seed: int, say: 
         while waiting:
             n, case = waiting.pop()
             for turn in range(TRIES):
-                outcome, _ = await play(case, folder / f"case-{n}-{turn}", seed + n + 7919 * turn)
+                outcome, _ = await play(case, folder / f"case-{n}-{turn}", seed + n + 7919 * turn, keeper)
                 if outcome.wrong or outcome.dealt >= len(case.wounds):
                     break
             outcomes.append(outcome)
@@ -104,6 +106,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 30))
     parser.add_argument("--sample", type=int, default=0, help="so many of them, drawn at random")
     parser.add_argument("--scenes", type=int, default=len(SCENES), help="only the cases of the first so many scenes")
+    parser.add_argument(
+        "--bare", action="store_true", help="without the keeper: the test starts a gateway when none is left"
+    )
     parser.add_argument("--keep", type=Path, help="keep the folders of the cases here")
     parser.add_argument("--json", type=Path, help="write the outcomes here")
     given = parser.parse_args()
@@ -112,13 +117,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="handoff-crash-") as temporary:
         folder = given.keep or Path(temporary)
         scenes = SCENES[: given.scenes]
-        todo = asyncio.run(matrix(folder / "scenes", scenes, jobs=given.jobs, seed=given.seed, say=say))
+        todo = asyncio.run(
+            matrix(folder / "scenes", scenes, jobs=given.jobs, seed=given.seed, keeper=not given.bare, say=say)
+        )
         total = len(todo)
         todo = [case for case in todo if fnmatch.fnmatch(case.name, given.only)]
         dice = random.Random(given.seed)
         todo = dice.sample(todo, min(given.sample, len(todo))) if given.sample else todo
         say(f"{len(todo)} of {total} cases")
-        outcomes = asyncio.run(run(todo, folder, jobs=given.jobs, seed=given.seed, say=say))
+        outcomes = asyncio.run(run(todo, folder, jobs=given.jobs, seed=given.seed, keeper=not given.bare, say=say))
     if given.json:
         given.json.write_text(as_json(outcomes))
     print(figures(outcomes))

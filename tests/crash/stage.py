@@ -55,13 +55,17 @@ class Case:
 class Stage(Rig):
     """The rig of the demo, with gateways that can be wounded."""
 
-    def __init__(self, folder: Path, case: Case, *, seed: int, python: str = sys.executable) -> None:
+    def __init__(
+        self, folder: Path, case: Case, *, seed: int, keeper: bool = True, python: str = sys.executable
+    ) -> None:
+        """``keeper``: whether the project's own keeper minds the home; otherwise somebody who knows nothing of handoffs does."""
         self.notes = folder / "notes"
         self.notes.mkdir(parents=True)
         super().__init__(folder, "reference", python=python)
         self.case = case
         self.dice = random.Random(seed)
-        self.starts = 0
+        self._keeper = keeper
+        self._starts = 0
         self.markers: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -79,6 +83,13 @@ class Stage(Rig):
                 found.append(json.loads(path.read_text()))
         return found
 
+    @property
+    def starts(self) -> int:
+        """How often a gateway was started by who keeps the home."""
+        if not self._keeper:
+            return self._starts
+        return (self.folder / "gateway-0.log").read_text().count("handoff_journal.keeper: starting ")
+
     def serving(self, state: State) -> bool:
         """Whether the owner lives and has its adapters."""
         owner = state.head.owning
@@ -91,9 +102,10 @@ class Stage(Rig):
 
     async def play(self) -> str:
         """Play the case to its end. Returns what did not come to its end in time, or nothing."""
-        self.starts += 1
-        self.start()
-        self._tasks = [asyncio.create_task(work) for work in (self._keep(), self._talk(), self._thaw(), self._reach())]
+        self._starts += 1
+        self.start(keeper=("--steady", "0s") if self._keeper else None)
+        self._tasks = [asyncio.create_task(work) for work in (self._talk(), self._thaw(), self._reach())]
+        self._tasks += [] if self._keeper else [asyncio.create_task(self._keep())]
         try:
             await self.until(self.serving, "the gateway serves", timeout_s=BOOT_S)
             await asyncio.sleep(0.3)
@@ -107,7 +119,7 @@ class Stage(Rig):
             await self.until(lambda s: s.head.phase in AT_REST, "the handoff ends", timeout_s=HANDOFF_S)
             await self._or_later(lambda _: len(self.dealt()) >= len(self.case.wounds), 3.0)
             await self.until(self.serving, "a runtime serves", timeout_s=HANDOFF_S)
-            self._tasks.pop(1).cancel()
+            self._tasks.pop(0).cancel()
             self._say()  # and it does serve: it answers what is asked last
             await self.until(self._settled, "all is settled", timeout_s=SETTLE_S)
         except HandoffError as error:
@@ -169,8 +181,8 @@ class Stage(Rig):
     # ------------------------------------------------------------------------------------------ who keeps and who hurts
 
     async def _keep(self) -> None:
-        """A supervisor that knows nothing of handoffs: where nobody owns for long, it starts a gateway; a frozen one nobody else can
-        end, it ends."""
+        """A supervisor that knows little of handoffs: where nobody owns for long, it starts a gateway; where all are frozen, it ends
+        them."""
         since = started = time.monotonic()
         while True:
             await asyncio.sleep(0.05)
@@ -186,7 +198,7 @@ class Stage(Rig):
                     self.system.end(process)
             elif now - started < 2.0 or (now - since < ALONE_S and not blue_is_missed):
                 continue
-            self.starts += 1
+            self._starts += 1
             self.start()
             started = time.monotonic()
 

@@ -61,6 +61,15 @@ def test_a_request_that_is_too_old_fails() -> None:
 # ---------------------------------------------------------------------------------------------- init
 
 
+def test_a_blue_that_is_frozen_after_it_wrote_more_than_it_flushed_is_ended() -> None:
+    history = History().init().flushed()
+    seq = history.state.head.flushed_seq
+    view = history.view("green", loaded={"routing": "ef" * 32}, loaded_seq=seq, **FROZEN)
+    assert decide(history.state, view) == d.EndPeer("blue", "ended_silent")
+    agreed = history.view("green", loaded=DIGESTS, loaded_seq=seq, **FROZEN)
+    assert isinstance(said(decide(history.state, agreed)), e.HandoffAck)
+
+
 def test_blue_flushes_in_init() -> None:
     history = History().init()
     assert decide(history.state, history.view("blue")) == d.Flush()
@@ -99,6 +108,7 @@ def test_green_that_never_comes_to_agree_says_so_before_the_deadline_hides_it() 
     history = History().init().flushed()
     view = {"loaded": {"routing": "cd" * 32}, "loaded_seq": history.seq}
     history.wait(53)
+    history.sample(BLUE)
     assert decide(history.state, history.view("green", **view)) is None
     history.wait(2)
     history.sample(BLUE)

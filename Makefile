@@ -3,6 +3,7 @@
 #   make demo     a handoff under traffic, on this machine alone     (ARGS='--kill green@baking' hands options on)
 #   make test     the tests                                          (ARGS='-k status' hands options on)
 #   make soak-journal    many writers, killed and stopped, 100,000 events  (ARGS='--seed 2' hands options on)
+#   make breaks   each promise of the record broken on purpose: a test must notice  (ARGS='--only erase' hands options on)
 #   make healthy  200 handoffs of healthy greens under uneven load, and 3,000 made-up days: no rule may fire
 #   make divergence      every fault of a green in the bake, by real processes
 #   make simulate SEEDS=10000  everything in one process, from a seed  (SEED=n runs one again, shrunk when it fails)
@@ -19,7 +20,7 @@ BIN := $(VENV)/bin
 # pip of the outer Python works on the inner one, so a Python without ensurepip will do
 INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip
 
-.PHONY: demo test healthy divergence upgrades simulate soak-journal crash power bench check venv format clean
+.PHONY: demo test healthy divergence upgrades simulate soak-journal breaks crash power bench check venv format clean
 
 SEEDS ?= 1000
 
@@ -31,6 +32,9 @@ test: $(VENV)/dev
 
 soak-journal: $(VENV)/dev
 	$(BIN)/python -m tests.soak.herd $(ARGS)
+
+breaks: $(VENV)/dev
+	$(BIN)/python -m tests.breaks $(ARGS)
 
 healthy: $(VENV)/dev
 	HEALTHY_DAYS=3000 $(BIN)/python -m pytest -q tests/property/test_divergence.py

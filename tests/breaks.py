@@ -1,0 +1,221 @@
+"""Each promise of the record broken on purpose, in a copy of the project: a test must notice. ``python -m tests.breaks`` does it.
+
+A break that no longer applies, since the code has changed, is a failure too: write it anew. ``docs/guarantees.md`` lists them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.builders import ROOT
+
+WITHIN_S = 600
+JOURNAL, HOOKS = "tests/unit/journal", "tests/unit/gateway_hooks"
+
+
+@dataclass(frozen=True)
+class Break:
+    """``old`` becomes ``new`` in ``file``, and ``tests`` (a pytest node, or a file) must fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+BREAKS = (
+    Break("no gate", "journal/gate.py", "fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass", "tests/soak"),
+    Break(
+        "the bell rings before the commit", "journal/store.py",
+        'receipts.append(Receipt(head.seq, head.hash))\n            run("COMMIT")',
+        "receipts.append(Receipt(head.seq, head.hash))\n            self._bell.ring(head.seq, head.hash)\n"
+        '            __import__("time").sleep(0.02)\n            run("COMMIT")\n            self._bell.ring = lambda *_: None',
+        f"{JOURNAL}/test_tail.py::test_each_append_wakes_the_tail",
+    ),
+    Break(
+        "acknowledged before the commit", "journal/store.py",
+        'run = self._connection.execute\n        run("BEGIN IMMEDIATE")\n        try:\n            for draft in drafts:',
+        'run = self._connection.execute\n        if self._connection.in_transaction:\n            run("COMMIT")\n'
+        '        run("BEGIN IMMEDIATE")\n        try:\n            for draft in drafts:\n                owed = run\n'
+        '                run = lambda sql, *more: None if sql == "COMMIT" else owed(sql, *more)',
+        "tests/property/test_append.py",
+    ),
+    Break(
+        "a refused append leaves its first events", "journal/store.py",
+        'except (Refused, sqlite3.IntegrityError):\n            run("ROLLBACK")',
+        'except (Refused, sqlite3.IntegrityError):\n            run("COMMIT")',
+        "tests/property/test_append.py",
+    ),
+    Break(
+        "a key is not looked up", "journal/store.py",
+        "        if draft.key is None:\n            return None", "        return None", "tests/property/test_append.py",
+    ),
+    Break(
+        "closing checkpoints outside of the gate", "journal/store.py",
+        "with suppress(Busy), self._line.alone(), self.gate.held():", "with suppress(Busy), self._line.alone():",
+        f"{JOURNAL}/test_checkpoints.py",
+    ),
+    Break(
+        "tidying checkpoints outside of the gate", "journal/store.py",
+        "with self._line.alone(), translated(self.path), self.gate.held():",
+        "with self._line.alone(), translated(self.path):", f"{JOURNAL}/test_checkpoints.py",
+    ),
+    Break(
+        "SQLite checkpoints by itself", "journal/store.py", "wal_autocheckpoint = 0", "wal_autocheckpoint = 10",
+        f"{JOURNAL}/test_checkpoints.py",
+    ),
+    Break(
+        "the interpreter's end closes what is open", "journal/trouble.py",
+        "ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))", "pass", f"{JOURNAL}/test_checkpoints.py",
+    ),
+    Break(
+        "a stopped holder of the gate is left alone", "gateway_hooks/settling.py",
+        "    process = world.identify(holder) if holder else None\n", "    process = None\n", "tests/soak",
+    ),
+    Break(
+        "waiting for the gate has no deadline", "journal/gate.py", "self._done.wait(limit)", "self._done.wait(60)",
+        f"{JOURNAL}/test_gate.py::test_busy_names_the_process_that_holds_the_gate",
+    ),
+    Break(
+        "another file is not noticed", "journal/store.py", "if self._identity() != self._inode:", "if False:",
+        f"{JOURNAL}/test_store.py",
+    ),
+    Break(
+        "a row that does not follow is believed", "journal/store.py",
+        "if record.prev != head.hash and (head.seq or record.seq == 1):", "if False:",
+        f"{HOOKS}/test_degraded.py",
+    ),
+    Break("verify does not compare hashes", "journal/verify.py", "if now != digest:", "if False:", f"{HOOKS}/test_tampering.py"),
+    Break("verify does not follow the chain", "journal/verify.py", "if prev != self.hash:", "if False:", f"{HOOKS}/test_tampering.py"),
+    Break(
+        "verify does not count", "journal/verify.py", "elif seq != self.last + 1:", "elif False:", f"{HOOKS}/test_tampering.py",
+    ),
+    Break(
+        "verify does not ask the bell", "gateway_hooks/commands/verify.py", "given = given or kept_head(place)", "pass",
+        f"{HOOKS}/test_tampering.py",
+    ),
+    Break(
+        "words are not erased", "journal/store.py", "if erased is not None:", "if False:", f"{HOOKS}/test_erasure.py",
+    ),
+    Break(
+        "erased words stay in the log beside the file", "journal/store.py", "wal_checkpoint(TRUNCATE)", "wal_checkpoint(RESTART)",
+        f"{HOOKS}/test_erasure.py",
+    ),
+    Break(
+        "erased words stay in the file's free pages", "journal/store.py", '"secure_delete = ON", ', '"secure_delete = OFF", ',
+        f"{JOURNAL}/test_store.py",
+    ),
+    Break("equal words have equal digests", "gateway_hooks/inbox.py", "self.entropy(16))", "bytes(16))", f"{HOOKS}/test_erasure.py"),
+    Break(
+        "a process that cannot be looked at is dead", "gateway_hooks/process.py",
+        "except (FileNotFoundError, ProcessLookupError):\n        return None", "except OSError:\n        return None",
+        f"{HOOKS}/test_process.py",
+    ),
+    Break(
+        "a folder of others is written", "journal/store.py", "        require_private(folder)\n", "",
+        f"{HOOKS}/test_bad_places.py",
+    ),
+    Break(
+        "a newer schema is read as if it were ours", "journal/trouble.py", "if version > schema.VERSION:", "if False:",
+        f"{HOOKS}/test_bad_places.py",
+    ),
+    Break(
+        "what the system refuses is unexpected", "gateway_hooks/cli.py", "    except OSError as error:",
+        "    except ZeroDivisionError as error:",
+        f"{HOOKS}/test_bad_places.py",
+    ),
+    Break(
+        "a page that leads back is followed", "journal/trouble.py", "if rows and rows[-1][0] <= after:", "if False:",
+        f"{HOOKS}/test_bad_input.py::test_a_page_that_leads_back_is_not_followed_in_a_circle",
+    ),
+    Break(
+        "a handoff goes on without the journal", "gateway_hooks/inbox.py",
+        "return head.owning == self._writer.process and not head.open", "return True", f"{HOOKS}/test_degraded.py",
+    ),
+    Break(
+        "the gateway stops with its journal", "gateway_hooks/inbox.py",
+        "return head.owning == self._writer.process and not head.open", "return False", f"{HOOKS}/test_degraded.py",
+    ),
+    Break(
+        "a lost journal is complained of at each message", "gateway_hooks/degraded.py", "if self.last is None or self._said:",
+        "if self.last is None:", f"{HOOKS}/test_degraded.py",
+    ),
+    Break(
+        "an export replaces what stands there", "journal/export.py", "if os.path.lexists(self._target):", "if False:",
+        f"{JOURNAL}/test_export.py",
+    ),
+    Break(
+        "a whole gateway: without descriptors it fills its log", "gateway_hooks/manager.py",
+        "        except (HandoffError, OSError) as error:\n            self._decide(",
+        "        except HandoffError as error:\n            self._decide(",
+        "tests/e2e/test_bad_days.py::test_a_gateway_out_of_descriptors_loses_nothing_and_refuses_a_handoff",
+    ),
+    Break(
+        "a whole gateway: deadlines follow the wall clock", "gateway_hooks/process.py",
+        "return Stamp(time.time_ns(), time.monotonic_ns())", "return Stamp(time.time_ns(), time.time_ns())",
+        "tests/e2e/test_bad_days.py::test_a_clock_that_jumps_by_years_changes_nothing_in_a_handoff",
+    ),
+    Break(
+        "a whole gateway: a forged row is appended to", "journal/store.py",
+        "if record.prev != head.hash and (head.seq or record.seq == 1):", "if False:",
+        "tests/e2e/test_bad_days.py::test_a_forged_row_stops_the_writing_once_and_the_gateway_serves_on",
+    ),
+    Break(
+        "a whole gateway: nobody tidies", "gateway_hooks/manager.py", "            self._journal.tidy()\n", "            pass\n",
+        "tests/e2e/test_bad_days.py::test_whatever_people_write_is_answered_and_stands_nowhere_once_it_is_quiet",
+    ),
+)  # fmt: skip
+
+
+def noticed(found: Break) -> str:
+    """Break a copy and run the tests there: which of them failed, or why this cannot be said."""
+    with tempfile.TemporaryDirectory(prefix="handoff-break-") as folder:
+        copy = Path(folder) / "copy"
+        left_out = shutil.ignore_patterns(
+            ".git", ".venv", "build", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"
+        )
+        shutil.copytree(ROOT, copy, ignore=left_out)
+        path = copy / found.file
+        text = path.read_text()
+        if text.count(found.old) != 1:
+            return f"DOES NOT APPLY: its place stands there {text.count(found.old)} times"
+        path.write_text(text.replace(found.old, found.new))
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--basetemp", f"{folder}/tmp", found.tests],
+                cwd=copy, capture_output=True, text=True, timeout=WITHIN_S, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return f"NOT NOTICED within {WITHIN_S} s"
+    failed = [
+        line.split(" - ")[0].removeprefix("FAILED ") for line in done.stdout.splitlines() if line.startswith("FAILED ")
+    ]
+    if done.returncode == 1 and failed:
+        return failed[0]
+    return f"NOT NOTICED: pytest ended with {done.returncode}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="breaks whose name holds this")
+    given = parser.parse_args()
+    bad = 0
+    for found in BREAKS:
+        if given.only in found.name:
+            began = time.monotonic()
+            told = noticed(found)
+            bad += told.startswith(("NOT NOTICED", "DOES NOT APPLY"))
+            print(f"{found.name:<55} {time.monotonic() - began:5.1f} s  {told}", flush=True)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -10,6 +10,8 @@
 #   make crash    the crash matrix: real processes hurt at every named point   (ARGS='--sample 50 --jobs 4' hands options on)
 #   make power    the power cut at any moment of a recorded run; needs strace, which apt installs when it is missing
 #   make upgrades hermes-agent 0.18.2 to 0.19.0 under traffic: promoted, rolled back, killed in the bake
+#   make pages    the audit's page in a real browser; Chromium is installed by apt when it is missing, for which it must be root
+#   make incidents       42 ways to break a handoff from outside: the audit must name each   (ARGS='--only killed' hands options on)
 #   make bench    how fast it is, beside what it is compared with  (ARGS='--events 100000' hands options on)
 #   make check    format, lint, types, tests: what must pass before a change is handed in
 
@@ -17,6 +19,8 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+# the program itself; the script in PATH that starts it needs other programs
+CHROMIUM ?= /usr/lib/chromium/chromium
 # pip of the outer Python works on the inner one, so a Python without ensurepip will do
 INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip
 
@@ -52,6 +56,20 @@ crash: $(VENV)/dev
 power: $(VENV)/dev
 	command -v strace >/dev/null || { apt-get update -qq && apt-get install -y -qq strace; }
 	$(BIN)/python -m tests.power $(ARGS)
+.PHONY: pages picture incidents
+pages: $(VENV)/dev $(CHROMIUM)
+	CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest -q tests/pages/looked_at.py $(ARGS)
+
+# docs/audit.png: what a phone and a desk show of a handoff that was rolled back
+picture: $(VENV)/dev $(CHROMIUM)
+	CHROMIUM=$(CHROMIUM) $(BIN)/python -m tests.pages docs/audit.png
+
+$(CHROMIUM):
+	apt-get update -qq
+	apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core
+
+incidents: $(VENV)/dev
+	$(BIN)/python -m tests.incidents $(ARGS)
 
 upgrades: $(VENV)/dev
 	EVERY_UPGRADE=1 $(BIN)/python -m pytest tests/e2e/test_upgrade.py $(ARGS)

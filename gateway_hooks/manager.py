@@ -36,6 +36,8 @@ IDLE_SAMPLE_S = 60.0
 ACTIVE_SAMPLE_S = 0.2
 RETRY_S = 0.3
 TIDY_S = 5.0
+REAPED_S = 1.0
+"""A dead process tells how it ended once its last thread is gone: milliseconds."""
 LOADS = 10
 """How often loading is tried before an owner serves without."""
 Spawner = Callable[[State], Process]
@@ -202,7 +204,9 @@ class Manager(threading.Thread):
         head = self._journal.catch_up()
         if process is not None and process in (head.process(side), head.expected_green):
             how = "ended_stopped" if process == self._freed else how
-            self._seen.peer_end = wording.ended(self._world.exit_code(process)) if how == "died" else ""
+            self._seen.peer_end = (
+                wording.ended(self._world.exit_code(process, wait_s=REAPED_S)) if how == "died" else ""
+            )
             self._journal.append(*settle(head, side, process, how), writer=self._writer)
 
     def _end_peer(self, side: Side, how: str) -> None:

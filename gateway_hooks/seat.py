@@ -91,7 +91,11 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
     identity = gateway.identity()
     runtime = env.get(runtimes.RUNTIME, runtimes.SAME)
     if spawned:
-        _until_named(journal, me)
+        try:
+            _until_named(journal, me)
+        except StandAside:
+            _tell_of(freed, journal, me)
+            raise
     while True:
         dead = [] if spawned else _dead(journal.catch_up(), system)
         head = journal.catch_up()  # what the dead said last stands before what is said of them
@@ -137,6 +141,15 @@ def _go_on_as_keeper(home: Path, env: Mapping[str, str]) -> None:
     log.warning("handed over; this process is watched and goes on as the keeper")
     become([*front, *argv()], env)
     log.error("this process cannot go on as the keeper: it ends, and whoever watches it may end green too")
+
+
+def _tell_of(freed: list[Process], journal: Journal, me: Process) -> None:
+    """Whom an orphan had to end stands in the record as ended: nobody else knows why it is gone."""
+    head = journal.catch_up()
+    for side in ("blue", "green"):
+        process = head.process(side)
+        if process is not None and process in freed:
+            journal.append(*settle(head, side, process, "ended_stopped"), writer=Writer(me, "green"))
 
 
 def _opened(folder: Path, system: System, freed: list[Process]) -> Journal:

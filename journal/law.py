@@ -107,7 +107,8 @@ def _init(head: Head, event: e.HandoffInit, _writer: Writer) -> None:
 
 
 def _ack(head: Head, event: e.HandoffAck, _writer: Writer) -> None:
-    _agree(head, event.flushed_seq, event.digests)
+    """A blue that is gone may have written after its last flush: then what stands on disk counts."""
+    _agree(head, event.flushed_seq, event.digests if head.blue is not None else head.flushed)
 
 
 def _agree(head: Head, flushed_seq: int, digests: Mapping[str, str]) -> None:

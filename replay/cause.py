@@ -123,6 +123,11 @@ class Causes:
                 seqs = {record.seq, *event.evidence}
                 rule = next((self._diverged[s] for s in event.evidence if s in self._diverged), None)
                 facts: dict[str, object] = {}
+                ended = next(
+                    (each for each in self._losses if each[1].side == "green" and each[0].seq > record.seq), None
+                )
+                if rule and rule.rule == "samples" and ended and ended[1].how in ("ended_silent", "ended_stopped"):
+                    return self._silent(record, event, ended)
                 if rule:
                     seqs |= set(rule.evidence)
                     facts = {"rule": rule.rule, "measured": rule.measured, "limit": rule.limit}
@@ -146,6 +151,9 @@ class Causes:
         if event.reason == "deadline":
             return Cause("not_taken_up", "blue", "requested", record.seq, proof, detail)
         if event.reason == "blue_lost":
+            lost = next((each for each in reversed(self._losses) if each[1].side == "blue"), None)
+            if lost is not None:
+                return self._loss(*lost, decision=record)
             return Cause("died", "blue", "requested", record.seq, proof, detail)
         preflight = event.reason == "preflight" or event.detail.startswith("preflight:")
         code: CauseCode = "preflight" if preflight else "not_started" if event.reason == "spawn" else "fault"
@@ -200,7 +208,10 @@ class Causes:
         code: CauseCode = _HOW[event.how]
         if event.side == "green" and life is not None and life.seated is None:
             seqs.add(life.named)
-            code = "did_not_boot" if code in ("died", "hung") else code
+            if code == "hung" or (
+                code == "died" and not detail.startswith("signal")
+            ):  # a signal is nothing that green did
+                code = "did_not_boot"
         facts: dict[str, object] = {"pid": event.process.pid, **({"detail": detail} if detail else {})}
         return Cause(code, event.side, phase, record.seq, tuple(sorted(seqs)), facts)
 

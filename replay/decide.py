@@ -200,13 +200,13 @@ def _green(state: State, view: View) -> Action | None:
             if view.loaded_seq != head.flushed_seq:
                 return Load(head.flushed_seq)
             differ = [part for part, digest in head.flushed.items() if view.loaded.get(part) != digest]
-            if not differ:
-                return Say(HandoffAck(flushed_seq=head.flushed_seq, digests=dict(view.loaded)))
             if (
-                blue_silent
-            ):  # it has written since it flushed, and will not flush again: who is started in its place does
-                return EndPeer("blue", "ended_silent")
-            hopeless = head.blue is not None and _elapsed(state, view) > NEARLY * state.limits.init_s
+                differ and blue_silent
+            ):  # it has written since it flushed, and will not flush again: what stands on disk counts
+                return EndPeer("blue", _how(view))
+            if not differ or head.blue is None:
+                return Say(HandoffAck(flushed_seq=head.flushed_seq, digests=dict(view.loaded)))
+            hopeless = _elapsed(state, view) > NEARLY * state.limits.init_s
             return _roll_back(state, "digests", f"green read another {', '.join(differ)}") if hopeless else None
         case "ack":
             if head.blue is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -62,10 +63,8 @@ class Window:
     def ticks(self) -> Iterator[float]:
         """Round times, at most six."""
         step = next((s for s in STEPS_S if self.length_s / s <= 5.5), 86400.0)
-        at = -(-self.since_s // step) * step
-        while at <= self.until_s:
-            yield at
-            at += step
+        first, last = math.ceil(self.since_s / step), math.floor(self.until_s / step)
+        yield from (round(n * step, 9) for n in range(first, min(last, first + 40) + 1))
 
 
 def windows(scene: Scene) -> list[Window]:

@@ -81,7 +81,7 @@ class Town:
     def end(self, process: Process) -> None:
         self.kill(process)
 
-    def exit_code(self, process: Process) -> int | None:
+    def exit_code(self, process: Process, *, wait_s: float = 0.0) -> int | None:
         return None
 
     def watch(self, process: Process, gone: Callable[[], None]) -> None:

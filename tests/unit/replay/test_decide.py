@@ -65,7 +65,7 @@ def test_a_blue_that_is_frozen_after_it_wrote_more_than_it_flushed_is_ended() ->
     history = History().init().flushed()
     seq = history.state.head.flushed_seq
     view = history.view("green", loaded={"routing": "ef" * 32}, loaded_seq=seq, **FROZEN)
-    assert decide(history.state, view) == d.EndPeer("blue", "ended_silent")
+    assert decide(history.state, view) == d.EndPeer("blue", "ended_stopped")
     agreed = history.view("green", loaded=DIGESTS, loaded_seq=seq, **FROZEN)
     assert isinstance(said(decide(history.state, agreed)), e.HandoffAck)
 
@@ -115,6 +115,20 @@ def test_green_that_never_comes_to_agree_says_so_before_the_deadline_hides_it() 
     action = decide(history.state, history.view("green", **view))
     assert rollback(action) == ("init", "digests", (history.state.head.flushed_seq,))
     assert said(action).detail == "green read another routing"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("seen", "how"), [(FROZEN, "ended_stopped"), ({}, "ended_silent")], ids=["frozen", "silent"])
+def test_green_ends_an_unresponsive_blue_that_wrote_on_after_its_flush_and_goes_on_with_the_disk(
+    seen: dict[str, object], how: d.Ending
+) -> None:
+    history = History().init().flushed().wait(0 if seen else 16)
+    more = {"loaded": {"routing": "cd" * 32}, "loaded_seq": history.seq}
+    assert decide(history.state, history.view("green", **more, **seen)) == d.EndPeer("blue", how)
+    history.lose("blue", GREEN, "ended_silent") if not seen else history.wait(3).lose("blue", GREEN, how)
+    ack = said(decide(history.state, history.view("green", peer="none", **more)))
+    assert isinstance(ack, e.HandoffAck)
+    history.say(GREEN, ack)
+    assert history.head.phase == "ack"
 
 
 def test_blue_says_how_green_ended_where_the_system_told() -> None:

@@ -17,10 +17,10 @@ from replay.html.page import Proofs, page
 from replay.html.scene import read_scene
 from replay.html.style import STYLE
 from replay.html.window import Window, windows
-from tests.builders import ACCOUNT, BLUE, GREEN, OPERATOR
+from tests.builders import BLUE, GREEN
 from tests.unit.replay.histories import History
+from tests.unit.replay.tales import EVIL, eventful, failed, hostile
 
-EVIL = "</p><script src=http://x>alert(1)</script>\"'><img onerror=x>&amp;\u202e\x00\ud800"
 EMPTY = {"meta", "br", "link", "hr"}
 
 
@@ -58,50 +58,14 @@ def page_of(history: History, chain: str = "the chain holds") -> str:
     return page(audit(lambda: records), lambda: records, Proofs(chain, check(records), "journal.db"))
 
 
-def eventful() -> History:
-    """A rollback by a rule, a killed green, an ambiguous answer."""
-    history = History().baking()
-    history.intend(history.turn(history.accept(1)))
-    rule = e.DivergenceDetected(rule="turn-errors", measured=0.5, limit=0.1, evidence=(history.sample(GREEN),))
-    history.say(BLUE, rule)
-    history.say(BLUE, e.HandoffRollback(phase="baking", reason="divergence", detail="detail", evidence=(history.seq,)))
-    history.lose("green", BLUE)
-    history.say(BLUE, e.BlueServing(flushed_seq=history.head.flushed_seq, digests={}))
-    history.say(BLUE, e.AdapterConnected(platform="telegram", account=ACCOUNT))
-    history.sample(BLUE)
-    return history
-
-
-def hostile() -> History:
-    """Every text that a journal can bring along is markup."""
-    short = EVIL.replace("\ud800", "")
-    history = History()
-    history.say(BLUE, e.ProcessStarted(side="blue", serving=True, gateway=short, version=short, runtime=short))
-    history.say(BLUE, e.AdapterConnected(platform=short, account=ACCOUNT))
-    history.say(OPERATOR, e.HandoffRequested(handoff=short, runtime=short, bake_s=1.0))
-    history.say(BLUE, e.GreenSpawned(green=GREEN), e.HandoffInit(green=GREEN))
-    found = e.PreflightFinding(code=short, severity="error", text=short)
-    history.say(BLUE, e.PreflightChecked(findings=(found,)), e.SessionFlushed(part=short, count=1, digest="ab" * 32))
-    history.say(BLUE, e.AdapterLost(platform=short, account=ACCOUNT, reason=short))
-    history.say(BLUE, e.DivergenceDetected(rule=short, measured=1.0, limit=0.5, evidence=(1,)))
-    history.say(BLUE, e.HandoffRollback(phase="init", reason="fault", detail=short, evidence=(1,)))
-    return history
-
-
 HISTORIES = {
     "open": lambda: History().ack(),
     "complete": lambda: History().complete(),
     "rolled back": lambda: History().rolled_back(),
     "eventful": eventful,
     "hostile": hostile,
-    "failed": lambda: _failed(),
+    "failed": failed,
 }
-
-
-def _failed() -> History:
-    history = History().requested()
-    history.say(BLUE, e.HandoffFailed(reason="spawn", detail="cannot start"))
-    return history
 
 
 @pytest.mark.parametrize("made", HISTORIES.values(), ids=HISTORIES)

@@ -25,6 +25,7 @@ COMMANDS = (
     "confirm",
     "complete",
     "rollback",
+    "resume",
     "status",
     "log",
     "replay",

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
+from gateway_hooks.forcing import force, handoff_id
 from gateway_hooks.process import System, undisturbed
 from gateway_hooks.settling import settle
 from journal import events as e
 from journal.errors import IllegalTransition, NothingHere
 from journal.head import Head
-from journal.record import Draft, Stamp, Writer
+from journal.record import Draft, Writer
 from journal.store import Journal, Reader
 from replay.decide import deadline_passed
 from replay.fold import State, fold
@@ -46,6 +47,15 @@ class Operator:
         asked: list[e.Event] = [e.HandoffRequested(handoff=handoff, runtime=runtime, bake_s=bake_s, limits=limits)]
         self._say(*asked, *([terms] if terms else []))
         return handoff
+
+    def force(
+        self, runtime: str, bake_s: float, limits: e.Limits, terms: e.HandoffTerms | None, command: Sequence[str]
+    ) -> str:
+        """The same without the help of a gateway that hangs or is gone: see ``forcing.force``."""
+        head = self.journal.catch_up()
+        if head.phase == "requested":
+            self._say(e.HandoffFailed(reason="fault", detail="withdrawn by the operator"))
+        return force(self.journal, runtime, bake_s, limits, terms, command)
 
     def rollback(self) -> str:
         """Roll the open handoff back; returns its id. Raises ``NothingHere`` when none is open."""
@@ -122,9 +132,3 @@ class Operator:
             with undisturbed():
                 head = self.journal.catch_up()  # what it said last stands before what is said of it
                 self.journal.append(*settle(head, side, process, "died"), writer=self._writer)
-
-
-def handoff_id(now: Stamp) -> str:
-    """A name that sorts by time and can be read aloud: ``h-20261121-074512-3fa2``."""
-    at = datetime.fromtimestamp(now.at_ns / 1e9, UTC)
-    return f"h-{at:%Y%m%d-%H%M%S}-{now.at_ns % 65536:04x}"

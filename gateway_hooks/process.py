@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Liveness = Literal["running", "stopped", "dead"]
 ROLE = "HANDOFF_JOURNAL_ROLE"
 """Environment variable that tells a process that it was spawned as green."""
+FORCED = "HANDOFF_JOURNAL_FORCED"
+"""Environment variable that tells a green that an operator has spawned it in the place of a blue that cannot."""
 ENDS = frozenset({signal.SIGTERM, signal.SIGINT})
 PASSED_ON = (*ENDS, signal.SIGHUP, signal.SIGUSR1)
 """The signals that a small parent passes on; those in ``ENDS`` are for everybody, and for itself."""
@@ -138,7 +140,9 @@ class System:
 
         threading.Thread(target=wait, name=f"pidfd-{process.pid}", daemon=True).start()
 
-    def spawn(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> Process:
+    def spawn(
+        self, command: Sequence[str], env: Mapping[str, str], log: Path, *, folder: Path | None = None
+    ) -> Process:
         """Start a fresh interpreter in a session of its own; its output is appended to ``log`` (0600).
 
         Raises:
@@ -148,8 +152,9 @@ class System:
             fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
                 child = subprocess.Popen(
-                    list(command), env=dict(env), stdin=subprocess.DEVNULL, stdout=fd, stderr=fd, start_new_session=True
-                )
+                    list(command), env=dict(env), stdin=subprocess.DEVNULL, stdout=fd, stderr=fd, start_new_session=True,
+                    cwd=folder,
+                )  # fmt: skip
             finally:
                 os.close(fd)
         except OSError as error:
@@ -208,8 +213,27 @@ def drain(pipe: int) -> None:
 
 def argv() -> list[str]:
     """How this very process was started, with the interpreter's full path first."""
-    parts = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]
-    return [sys.executable, *(os.fsdecode(part) for part in parts[1:])]
+    return [sys.executable, *_words(Path("/proc/self/cmdline"))[1:]]
+
+
+def belongings(process: Process) -> tuple[list[str], dict[str, str], Path]:
+    """How another process of this user was started: (command line, environment, the folder it works in).
+
+    Raises:
+        HandoffError: It is gone, or another user's.
+    """
+    place = Path(f"/proc/{process.pid}")
+    try:
+        env = dict(word.split("=", 1) for word in _words(place / "environ") if "=" in word)
+        return _words(place / "cmdline"), env, (place / "cwd").readlink()
+    except OSError as error:
+        raise HandoffError(
+            f"cannot look at process {process.pid}: {error.strerror}", hint="run this as the gateway's user"
+        ) from error
+
+
+def _words(path: Path) -> list[str]:
+    return [os.fsdecode(word) for word in path.read_bytes().split(b"\0")[:-1]]
 
 
 def when_asked_to_end(loop: AbstractEventLoop, call: Callable[[], object], *, ctrl_c: bool = False) -> None:

@@ -17,7 +17,7 @@ from gateway_hooks import runtimes, wording
 from gateway_hooks.gateway import Gateway
 from gateway_hooks.inbox import Inbox
 from gateway_hooks.manager import Manager
-from gateway_hooks.process import ROLE, System, argv, become, watched
+from gateway_hooks.process import FORCED, ROLE, System, argv, become, watched
 from gateway_hooks.settling import free_gate, settle
 from journal import events as e
 from journal.errors import Busy, HandoffError, Refused
@@ -92,7 +92,7 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
     runtime = env.get(runtimes.RUNTIME, runtimes.SAME)
     if spawned:
         try:
-            _until_named(journal, me)
+            _until_named(journal, me, forced=FORCED in env)
         except StandAside:
             _tell_of(freed, journal, me)
             raise
@@ -167,7 +167,7 @@ def _freed_or_raise(system: System, error: Busy) -> Process:
     return process
 
 
-def _until_named(journal: Journal, me: Process) -> None:
+def _until_named(journal: Journal, me: Process, *, forced: bool) -> None:
     """Wait until GREEN_SPAWNED names this process. Whoever spawned it and died before it could say so leaves an orphan.
 
     Raises:
@@ -176,7 +176,8 @@ def _until_named(journal: Journal, me: Process) -> None:
     parent, deadline = os.getppid(), time.monotonic() + NAMED_S
     while (head := journal.catch_up()).expected_green != me:
         waited = time.monotonic() > deadline or os.getppid() != parent
-        if waited or head.phase != "requested" or head.expected_green is not None:
+        asked = forced or head.phase == "requested"  # by force it is asked for and named in one append
+        if waited or not asked or head.expected_green is not None:
             raise StandAside(
                 "no handoff waits for this process", hint="it was started as green and ends; promote again"
             )
@@ -222,4 +223,5 @@ def _spawn(state: State, system: System, gateway: Gateway, folder: Path, env: Ma
         mine if runtime.name == runtimes.SAME else runtime.name
     )  # the same as ours keeps our name: who starts it again needs it
     extra = {**runtime.env, runtimes.RUNTIME: name}
-    return system.spawn_green(runtime.argv(argv()), {**env, **extra}, folder / f"{request.handoff}.green.log")
+    plain = {name: value for name, value in env.items() if name != FORCED}
+    return system.spawn_green(runtime.argv(argv()), {**plain, **extra}, folder / f"{request.handoff}.green.log")

@@ -26,7 +26,7 @@ MAX_ATTEMPTS = 2
 TRANSITIONS: dict[str, tuple[frozenset[Phase], frozenset[Role], Phase]] = {
     "HANDOFF_REQUESTED": (AT_REST, frozenset({"operator", "blue", "green"}), "requested"),
     "HANDOFF_FAILED": (frozenset({"requested"}), frozenset({"blue", "operator", "keeper"}), "failed"),
-    "HANDOFF_INIT": (frozenset({"requested"}), frozenset({"blue"}), "init"),
+    "HANDOFF_INIT": (frozenset({"requested"}), frozenset({"blue", "operator"}), "init"),
     "HANDOFF_ACK": (frozenset({"init"}), frozenset({"green"}), "ack"),
     "HANDOFF_ACTIVE": (frozenset({"ack"}), frozenset({"blue"}), "active"),
     "HANDOFF_SEIZED": (frozenset({"ack"}), frozenset({"green"}), "active"),

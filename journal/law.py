@@ -101,7 +101,8 @@ def _terms(head: Head, _event: e.Event, _writer: Writer) -> None:
         raise IllegalTransition("terms stand right behind their request", hint="say them in the same append")
 
 
-def _init(head: Head, event: e.HandoffInit, _writer: Writer) -> None:
+def _init(head: Head, event: e.HandoffInit, writer: Writer) -> None:
+    _in_blues_place(head, writer)
     if head.expected_green != event.green:
         raise IllegalTransition("HANDOFF_INIT names another process than GREEN_SPAWNED", hint="refold and decide again")
 
@@ -183,10 +184,17 @@ def _resumed(head: Head, event: e.HandoffResumed, _writer: Writer) -> None:
 
 
 def _spawned(head: Head, _event: e.Event, writer: Writer) -> None:
-    if head.phase != "requested" or head.blue != writer.process:
-        raise IllegalTransition("only blue spawns green, once it was asked to", hint="refold and decide again")
+    if head.phase != "requested":
+        raise IllegalTransition("nobody has asked for green", hint="refold and decide again")
+    _in_blues_place(head, writer)
     if head.expected_green is not None:
         raise IllegalTransition(f"green is process {head.expected_green.pid} already", hint="end and settle it first")
+
+
+def _in_blues_place(head: Head, writer: Writer) -> None:
+    """Blue spawns green; where blue is settled, an operator may."""
+    if head.blue != writer.process and (head.blue is not None or writer.role != "operator"):
+        raise IllegalTransition("only blue spawns green while it lives", hint="refold and decide again")
 
 
 def _started(head: Head, event: e.ProcessStarted, writer: Writer) -> None:

@@ -169,6 +169,12 @@ def test_the_answers_of_doctor_and_a_dry_run_are_documented(town: Home, capsys: 
     agree("doctor, promote --dry-run", ask(capsys, town.path, "doctor"), ask(capsys, town.path, "promote", "--dry-run"))
 
 
+def test_the_answer_of_resume_is_documented(town: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    town.bake().system.end(town.blue)
+    town.system.end(town.green)
+    agree("resume", ask(capsys, town.path, "resume"))
+
+
 def test_the_answers_of_install_and_uninstall_are_documented(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

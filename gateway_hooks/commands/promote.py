@@ -30,10 +30,23 @@ from replay.times import brief_span as span
     help="Roll back unless somebody says 'confirm' by then.",
 )
 @click.option("--dry-run", is_flag=True, help="Look whether it would work; change nothing.")
+@click.option("--force", is_flag=True, help="End a gateway that hangs or is gone, and take over without it.")
 @click.option("--wait/--no-wait", default=True, help="Stay through the bake, or return when it begins.")
+@click.argument("gateway", metavar="[-- COMMAND]", nargs=-1, type=click.UNPROCESSED)
 @pass_place
-def command(place: Place, runtime: str, bake: float, word_within: float | None, dry_run: bool, wait: bool) -> int:
+def command(
+    place: Place,
+    runtime: str,
+    bake: float,
+    word_within: float | None,
+    dry_run: bool,
+    force: bool,
+    wait: bool,
+    gateway: tuple[str, ...],
+) -> int:
     """Start a new gateway beside the running one and hand over to it."""
+    if gateway and not force:
+        raise click.UsageError("a COMMAND is for --force only: otherwise the running gateway knows how it was started")
     place.require_live()
     if dry_run:
         from gateway_hooks.commands import findings
@@ -46,7 +59,10 @@ def command(place: Place, runtime: str, bake: float, word_within: float | None, 
     try:
         rules = runtimes.find(place.folder, runtime).health
         terms = HandoffTerms(confirm_within_s=word_within, rules=rules) if rules or word_within else None
-        handoff = operator.promote(runtime, bake, Limits(), terms)
+        if force:
+            handoff = operator.force(runtime, bake, Limits(), terms, gateway)
+        else:
+            handoff = operator.promote(runtime, bake, Limits(), terms)
         return _watch(place, operator, handoff, bake, wait)
     except KeyboardInterrupt:
         click.echo(f"\n{goes_on(handoff)}" if handoff else "\nnothing was asked for", err=True)

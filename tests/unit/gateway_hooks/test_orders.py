@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway_hooks.orders import Operator, handoff_id
+from gateway_hooks.forcing import handoff_id
+from gateway_hooks.orders import Operator
 from journal import events as e
 from journal.errors import IllegalTransition, NothingHere
 from journal.record import Stamp

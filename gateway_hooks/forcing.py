@@ -1,0 +1,125 @@
+"""Promote without blue: one that hangs, or is gone. It is ended, settled and taken over; green needs nothing of it but the record.
+
+The request, blue's end and green's name stand in one append: nobody ever sees a request that blue would have to take up.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gateway_hooks import runtimes
+from gateway_hooks.process import FORCED, ROLE, System, belongings, undisturbed
+from gateway_hooks.settling import settle
+from journal import events as e
+from journal.errors import HandoffError, IllegalTransition, NothingHere
+from journal.events import Process
+from journal.head import Head
+from journal.record import Draft, Stamp, Writer
+from journal.store import Journal, Reader
+from replay.decide import silent
+from replay.fold import State, fold
+
+LOOK_S = 0.1
+
+
+def force(
+    journal: Journal,
+    runtime: str,
+    bake_s: float,
+    limits: e.Limits,
+    terms: e.HandoffTerms | None = None,
+    command: Sequence[str] = (),
+) -> str:
+    """End the gateway that cannot hand over, and start green in its place; returns the handoff's id.
+
+    Args:
+        journal: The home's.
+        runtime: Which program green runs; ``same`` is that of the gateway that is ended.
+        bake_s, limits, terms: As for any handoff.
+        command: How a gateway is started, where there is none left to look it up at.
+    Raises:
+        IllegalTransition: The gateway answers, or another handoff is open.
+        NothingHere: No gateway ever served, or it is gone and nobody says how one is started.
+        HandoffError: Green could not be started, or the gateway could not be ended. Nobody has changed.
+    """
+    system = System()
+    with closing(Reader(journal.path)) as reader:
+        state = fold(reader.all())
+    head = state.head
+    owner = _owner(state, system)
+    alive = system.probe(owner) != "dead"
+    line, env, folder = belongings(owner) if alive else ([], dict(os.environ), Path.cwd())
+    line = list(command) or line
+    chosen = runtimes.find(journal.folder, runtime)
+    if not line and not (chosen.python and chosen.command):
+        raise NothingHere(
+            "the gateway is gone, and with it how it was started", hint="say so: promote --force -- COMMAND ..."
+        )
+    now = system.now()
+    handoff = handoff_id(now)
+    env = {
+        **{name: value for name, value in env.items() if name not in (ROLE, FORCED)}, **chosen.env,
+        ROLE: "green", FORCED: handoff,
+        runtimes.RUNTIME: env.get(runtimes.RUNTIME, runtimes.SAME) if runtime == runtimes.SAME else runtime,
+    }  # fmt: skip
+    if line:
+        line[0] = shutil.which(line[0], path=env.get("PATH")) or line[0]
+    with undisturbed():
+        green = system.spawn(chosen.argv(line), env, journal.folder / f"{handoff}.green.log", folder=folder)
+        try:
+            stopped = system.probe(owner) == "stopped"
+            system.end(owner)
+            how = "died" if not alive else "ended_stopped" if stopped else "ended_silent"
+            asked = [e.HandoffRequested(handoff=handoff, runtime=runtime, bake_s=bake_s, limits=limits), terms]
+            named = (e.GreenSpawned(green=green), e.HandoffInit(green=green))
+            head = journal.catch_up()
+            other: e.Side = "green" if head.owner == "blue" else "blue"
+            left = head.process(other)
+            journal.append(
+                *(settle(head, other, left, "died") if left and system.probe(left) == "dead" else ()),
+                *(Draft(event) for event in asked if event is not None),
+                *(settle(head, "blue", owner, how) if head.owning == owner else ()),
+                *map(Draft, named),
+                writer=Writer(system.me(), "operator"),
+            )
+        except HandoffError:
+            system.end(green)
+            raise
+    return handoff
+
+
+def _owner(state: State, system: System) -> Process:
+    """The gateway that has to be ended; raises where there is none, or where it need not be."""
+    head: Head = state.head
+    owner = head.owning
+    if head.open:
+        raise IllegalTransition(
+            f"handoff {head.handoff} is open, in phase {head.phase}",
+            hint="'handoff-journal rollback' undoes it, 'handoff-journal resume' finishes it; then again",
+        )
+    if owner is None:
+        raise NothingHere(
+            "no gateway serves, nor is one recorded to be taken over", hint="start one: handoff-journal run -- COMMAND"
+        )
+    now = since = system.now()
+    while system.probe(owner) == "stopped" and now.mono_ns - since.mono_ns < state.limits.frozen_s * 1e9:
+        time.sleep(LOOK_S)  # who was stopped for a moment only is not ended
+        now = system.now()
+    if system.probe(owner) == "running" and not silent(state, head.owner, now, owner.boot):
+        raise IllegalTransition(
+            f"process {owner.pid} has given a sign of life within {state.limits.silent_s:g} s",
+            hint="promote it without --force; when it hangs, wait that long",
+        )
+    return owner
+
+
+def handoff_id(now: Stamp) -> str:
+    """A name that sorts by time and can be read aloud: ``h-20261121-074512-3fa2``."""
+    at = datetime.fromtimestamp(now.at_ns / 1e9, UTC)
+    return f"h-{at:%Y%m%d-%H%M%S}-{now.at_ns % 65536:04x}"

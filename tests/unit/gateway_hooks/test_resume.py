@@ -1,0 +1,110 @@
+"""``resume``: what it finds, what it does about it, and that a second time there is nothing left to do."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway_hooks.keeper import _lock
+from journal import events as e
+from journal.errors import Busy
+from journal.store import Reader
+from replay.check import check
+from tests.unit.gateway_hooks.homes import Home, a_home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    with a_home(tmp_path) as found:
+        yield found
+
+
+def resumed(home: Home, capsys: pytest.CaptureFixture[str]) -> tuple[int, Any]:
+    """Exit code and answer."""
+    capsys.readouterr()
+    code = home.run("resume", "--json")
+    return code, json.loads(capsys.readouterr().out)
+
+
+def deeds(home: Home, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What it does, in the order in which it does it; the second time nothing, and the record stays as it is."""
+    before = home.state().head.seq
+    _, first = resumed(home, capsys)
+    seq = home.state().head.seq
+    _, second = resumed(home, capsys)
+    assert second["did"] == []
+    assert home.state().head.seq == seq
+    assert second["start"] == first["start"]
+    reader = Reader(home.folder / "journal.db")
+    assert check(reader.all()).within(before + 1, seq).differences == ()
+    reader.close()
+    return [deed["what"] for deed in first["did"]]
+
+
+def test_a_gateway_that_serves_is_left_alone(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert deeds(home.serve(), capsys) == []
+    assert resumed(home, capsys)[0] == 0
+
+
+def test_a_handoff_whose_sides_live_is_left_alone(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert deeds(home.bake(), capsys) == []
+    assert home.state().head.phase == "baking"
+
+
+def test_a_request_whose_gateway_died_is_withdrawn(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    home.serve().request().system.end(home.blue)
+    assert deeds(home, capsys) == [f"settled blue, process {home.blue.pid}", "HANDOFF_FAILED"]
+    code, answer = resumed(home, capsys)
+    assert (code, answer["start"]) == (1, {"side": "blue", "runtime": "same"})
+
+
+def test_a_stopped_gateway_is_ended_once_it_was_stopped_for_long(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.serve().request(frozen_s=0.2).freeze(home.blue)
+    assert deeds(home, capsys) == [f"ended blue, process {home.blue.pid}", "HANDOFF_FAILED"]
+    assert home.system.probe(home.blue) == "dead"
+
+
+def test_both_dead_before_the_bake_is_undone(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    home.serve().request()
+    home.say(home.blue, e.GreenSpawned(green=home.green), e.HandoffInit(green=home.green))
+    home.system.end(home.blue)
+    home.system.end(home.green)
+    assert deeds(home, capsys)[-1] == "HANDOFF_ROLLBACK"
+    assert home.state().head.phase == "rolling_back"
+    assert resumed(home, capsys)[1]["start"]["side"] == "blue"
+
+
+def test_both_dead_in_the_bake_is_left_to_greens_runtime(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    home.bake().system.end(home.blue)
+    home.system.end(home.green)
+    assert len(deeds(home, capsys)) == 2
+    assert home.state().head.phase == "baking"
+    assert resumed(home, capsys)[1]["start"]["side"] == "green"
+
+
+def test_with_a_keeper_somebody_is_about_to_start(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    home.serve().system.end(home.blue)
+    lock = _lock(home.folder)
+    assert lock is not None
+    try:
+        code, answer = resumed(home, capsys)
+        assert (code, answer["keeper"]) == (0, os.getpid())
+        with pytest.raises(Busy):
+            _lock(home.folder)
+    finally:
+        os.close(lock)
+
+
+def test_it_is_said_in_words_too(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    home.bake().system.end(home.blue)
+    home.run("resume")
+    out = capsys.readouterr().out
+    assert "phase baking; blue: is dead, green: runs" in out
+    assert "goes on by itself" in out

@@ -153,6 +153,18 @@ def test_only_blue_spawns_green_and_only_when_asked() -> None:
         Book().reach("requested").say(OPERATOR, e.GreenSpawned(green=GREEN))
 
 
+def test_where_blue_is_settled_an_operator_spawns_green_and_no_keeper() -> None:
+    book = Book().reach("requested")
+    book.say(OPERATOR, lost("blue", BLUE))
+    with pytest.raises(IllegalTransition, match="only blue spawns green"):
+        book.say(KEEPER, e.GreenSpawned(green=GREEN), role="keeper")
+    book.say(OPERATOR, e.GreenSpawned(green=GREEN))
+    with pytest.raises(IllegalTransition):
+        book.say(KEEPER, e.HandoffInit(green=GREEN), role="keeper")
+    book.say(OPERATOR, e.HandoffInit(green=GREEN))
+    assert book.head.phase == "init"
+
+
 def test_green_is_not_spawned_twice_over_a_living_one() -> None:
     book = Book().reach("requested")
     book.say(BLUE, e.GreenSpawned(green=GREEN))

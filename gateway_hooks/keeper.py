@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gateway_hooks import runtimes
-from gateway_hooks.process import ENDS, ROLE, Family, World
+from gateway_hooks.process import ENDS, ROLE, Family, System
 from gateway_hooks.settling import free_gate, settle
 from journal.errors import Busy, HandoffError, NoJournal, Refused
 from journal.events import Event, Process, Side
@@ -37,6 +37,7 @@ BOOT_S = 60.0
 AWAKE_S = 2.0
 MUTE_S = 5.0
 REST_S, BUSY_S, CROWD_S = 1.0, 0.2, 0.05
+_WATCHERS = {"tini", "docker-init", "dumb-init", "catatonit", "runsv", "s6-supervise", "supervise", "supervisord"}
 Seen = b.Seen
 
 
@@ -52,7 +53,7 @@ class Keeper:
         folder: Path,
         command: Sequence[str],
         env: Mapping[str, str],
-        world: World,
+        world: System,
         family: Family,
         *,
         steady_s: float = STEADY_S,
@@ -89,15 +90,29 @@ class Keeper:
         """Until the gateway is gone for good; its exit code, 128 and the signal's number for one that a signal has ended."""
         threading.Thread(target=self._listen, name="keeper-bell", daemon=True).start()
         while True:
-            self._codes |= self._family.reap()
-            self._read()
-            view = self._look()
-            self._pass_on(view)
-            action = b.keep(self._state, view)
-            if isinstance(action, b.Leave):
-                return action.code if action.code >= 0 else 128 - action.code
-            if action is None or not self._acted(action):
-                self._family.wait(BUSY_S if self._state.head.open or view.since_s < b.LONGEST_S else REST_S)
+            try:
+                code = self._step()
+            except Exception as error:  # a parent outlives whatever it meets
+                if isinstance(error, Unstartable):
+                    raise
+                self._complain(error)
+                code = None
+                self._family.wait(REST_S)
+            if code is not None:
+                return code if code >= 0 else 128 - code
+
+    def _step(self) -> int | None:
+        """One turn: hear, read, look, act, and wait when there was nothing to do. The exit code when it was the last."""
+        self._codes |= self._family.reap()
+        self._read()
+        view = self._look()
+        self._pass_on(view)
+        action = b.keep(self._state, view)
+        if isinstance(action, b.Leave):
+            return action.code
+        if action is None or not self._acted(action):
+            self._family.wait(BUSY_S if self._state.head.open or view.since_s < b.LONGEST_S else REST_S)
+        return None
 
     def _listen(self) -> None:
         bell = Doorbell(self._folder / "bell")
@@ -182,13 +197,13 @@ class Keeper:
                 self._told.clear()
                 notify("STOPPING=1")
             elif self._serving is not None:
-                self._family.send(self._serving, number)
+                self._world.send(self._serving, number)
         if self._ending is not None and view.anybody:
             head = self._state.head
             for process in (self._started, head.blue, head.green, head.expected_green):
                 if process is not None and process not in self._told:
                     self._told.add(process)
-                    self._family.send(process, self._ending)
+                    self._world.send(process, self._ending)
 
     def _say_ready(self) -> None:
         if not self._ready:
@@ -287,15 +302,32 @@ class Keeper:
         script = not Path(self._command[0]).name.startswith("python")
         return ["", *self._command] if script and runtime.python and not runtime.command else self._command
 
-    def _complain(self, error: HandoffError) -> None:
+    def _complain(self, error: Exception) -> None:
         """Once a kind: what stays wrong is not told again and again."""
-        if str(error) not in self._troubles:
-            self._troubles.add(str(error))
+        if str(error) in self._troubles:
+            return
+        self._troubles.add(str(error))
+        if isinstance(error, HandoffError):
             log.error("%s%s", error.line(), "; keeping the gateway without" if isinstance(error, NoJournal) else "")
+        else:
+            log.error("unexpected; going on", exc_info=error)
 
 
 class Unstartable(HandoffError):
     """The very first start did not even come to a process."""
+
+
+def watched(env: Mapping[str, str]) -> bool:
+    """Whether a service manager or a container takes the end of this very process for the end of the service."""
+    if os.getpid() == 1:
+        return True
+    parent, main = os.getppid(), env.get("SYSTEMD_EXEC_PID")
+    with suppress(OSError):
+        name = Path(f"/proc/{parent}/comm").read_text().strip()
+        if "INVOCATION_ID" in env or "NOTIFY_SOCKET" in env:
+            return main == str(os.getpid()) if main else parent == 1 or name == "systemd"
+        return name in _WATCHERS
+    return False
 
 
 def notify(message: str) -> bool:

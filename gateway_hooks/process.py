@@ -35,7 +35,6 @@ ENDS = frozenset({signal.SIGTERM, signal.SIGINT})
 PASSED_ON = (*ENDS, signal.SIGHUP, signal.SIGUSR1)
 """The signals that a small parent passes on; those in ``ENDS`` are for everybody, and for itself."""
 _PR_SET_CHILD_SUBREAPER = 36
-_WATCHERS = {"tini", "docker-init", "dumb-init", "catatonit", "runsv", "s6-supervise", "supervise", "supervisord"}
 
 
 class Unseen(HandoffError):
@@ -109,15 +108,19 @@ class System:
             self.exit_code(process)
             os.close(fd)
 
-    def freeze(self, process: Process) -> None:
-        """SIGSTOP that very incarnation; nothing happens when it is gone. For tests and the demo."""
+    def send(self, process: Process, number: int) -> None:
+        """Send that very incarnation a signal; nothing happens when it is gone."""
         with suppress(ProcessLookupError):
             fd = os.pidfd_open(process.pid)
             try:
                 if self.probe(process) != "dead":
-                    signal.pidfd_send_signal(fd, signal.SIGSTOP)
+                    signal.pidfd_send_signal(fd, number)
             finally:
                 os.close(fd)
+
+    def freeze(self, process: Process) -> None:
+        """SIGSTOP that very incarnation; nothing happens when it is gone."""
+        self.send(process, signal.SIGSTOP)
 
     def watch(self, process: Process, gone: Callable[[], None]) -> None:
         """Call ``gone`` from a thread of its own once that incarnation has ended. Whoever watches must look now and then, too."""
@@ -308,16 +311,6 @@ class Family:
                     ended[process] = code
         return ended
 
-    def send(self, process: Process, number: int) -> None:
-        """Send that very incarnation a signal; nothing happens when it is gone."""
-        with suppress(ProcessLookupError):
-            fd = os.pidfd_open(process.pid)
-            try:
-                if self._system.probe(process) != "dead":
-                    signal.pidfd_send_signal(fd, number)
-            finally:
-                os.close(fd)
-
     def heard(self) -> list[int]:
         """The signals of ``PASSED_ON`` that came since, in order."""
         numbers, self._heard = self._heard, []
@@ -333,19 +326,6 @@ class Family:
         """Wake the waiter, from any thread."""
         with suppress(BlockingIOError):
             os.write(self._write, b"\0")
-
-
-def watched(env: Mapping[str, str]) -> bool:
-    """Whether a service manager or a container takes the end of this very process for the end of the service."""
-    if os.getpid() == 1:
-        return True
-    parent, main = os.getppid(), env.get("SYSTEMD_EXEC_PID")
-    with suppress(OSError):
-        name = Path(f"/proc/{parent}/comm").read_text().strip()
-        if "INVOCATION_ID" in env or "NOTIFY_SOCKET" in env:
-            return main == str(os.getpid()) if main else parent == 1 or name == "systemd"
-        return name in _WATCHERS
-    return False
 
 
 def become(command: Sequence[str], env: Mapping[str, str]) -> None:
@@ -374,13 +354,6 @@ def output_of(command: Sequence[str], *, timeout_s: float) -> str:
     if done.returncode:
         raise HandoffError(said.rsplit("\n", 1)[-1] or f"{command[0]} ended with exit code {done.returncode}")
     return said
-
-
-def end_at_once(code: int) -> None:
-    """Leave without any clean-up: for a process that has lost its seat and must not write another word."""
-    with suppress(OSError):
-        sys.stderr.flush()
-    os._exit(code)
 
 
 def _stat(pid: int) -> tuple[str, int] | None:

@@ -16,8 +16,9 @@ from pathlib import Path
 from gateway_hooks import runtimes, wording
 from gateway_hooks.gateway import Gateway
 from gateway_hooks.inbox import Inbox
+from gateway_hooks.keeper import watched
 from gateway_hooks.manager import Manager
-from gateway_hooks.process import FORCED, ROLE, System, argv, become, watched
+from gateway_hooks.process import FORCED, ROLE, System, argv, become
 from gateway_hooks.settling import free_gate, settle
 from journal import events as e
 from journal.errors import Busy, HandoffError, Refused

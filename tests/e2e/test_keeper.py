@@ -14,7 +14,6 @@ import pytest
 from gateway_hooks.demo.rig import Kill, Rig
 from gateway_hooks.demo.run import Options, run
 from gateway_hooks.orders import Operator
-from gateway_hooks.process import Family
 from journal.events import Limits, Phase, Process
 from replay.check import check
 from replay.fold import State
@@ -50,7 +49,7 @@ class Kept:
         return await asyncio.to_thread(self.rig.system.exit_code, self.keeper, wait_s=WAIT_S)
 
     def send(self, process: Process, number: int) -> None:
-        send(self.rig, process, number)
+        self.rig.system.send(process, number)
 
 
 async def promote(rig: Rig, *, bake_s: float) -> None:
@@ -64,13 +63,6 @@ async def promote(rig: Rig, *, bake_s: float) -> None:
             operator.close()
 
     await asyncio.to_thread(ask)
-
-
-def send(rig: Rig, process: Process, number: int) -> None:
-    """Send that process a signal."""
-    family = Family.__new__(Family)  # without the handlers, which a test's process must not have
-    family._system = rig.system
-    family.send(process, number)
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from journal.events import Process
 from replay.check import check
 from replay.fold import State
 from tests.builders import ROOT, WAIT_S
-from tests.e2e.test_keeper import promote, send
+from tests.e2e.test_keeper import promote
 
 HERE = ROOT / "tests" / "e2e"
 LONG_S = 3 * WAIT_S
@@ -97,7 +97,7 @@ def test_as_pid_1_the_service_lives_on_after_a_promote_and_nothing_is_left_unrea
             state = await rig.until(lambda s: up(s) and s.head.owning != green, "again", timeout_s=LONG_S)
             assert inside.first() == first
             await rig.until(lambda _: not inside.zombies(), "no zombie is left", timeout_s=LONG_S)
-            send(rig, first, signal.SIGTERM)
+            rig.system.send(first, signal.SIGTERM)
             assert await asyncio.to_thread(rig.system.exit_code, inside.outside, wait_s=LONG_S) == 0
             assert check(rig.records()).differences == ()
 
@@ -137,7 +137,7 @@ class Unit:
     async def stop(self) -> int | None:
         """As ``systemctl stop``; the main process' exit code."""
         self._stopped.set()
-        send(self.rig, self.main, signal.SIGTERM)
+        self.rig.system.send(self.main, signal.SIGTERM)
         await asyncio.wait_for(self._minding, LONG_S)
         return self.rig.system.exit_code(self.main)
 

@@ -27,6 +27,7 @@ COMMANDS = (
     "rollback",
     "resume",
     "status",
+    "watch",
     "log",
     "replay",
     "audit",

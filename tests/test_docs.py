@@ -149,6 +149,14 @@ def test_the_answer_of_status_is_documented(town: Home, capsys: pytest.CaptureFi
     agree("status", ask(capsys, town.bake().path, "status"))
 
 
+def test_the_answer_of_watch_is_documented(town: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = ask(capsys, town.bake().path, "watch")
+    agree(
+        "status", {key: answer.pop(key) for key in list(answer) if key not in ("answered_in_the_last_minute", "last")}
+    )
+    agree("watch", answer)
+
+
 def test_the_answers_of_promote_rollback_and_complete_are_documented(
     town: Home, kept: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from gateway_hooks.commands.shared import Place, pass_place
+from gateway_hooks.commands.stepping import Step, steps_of, walk
 from journal.errors import NothingHere
 from journal.store import Reader
 from replay.check import Checked, check
@@ -29,9 +30,17 @@ TOLD = 10
     is_flag=True,
     help="Compare what was recorded with what had to be decided; 1 when it differs.",
 )
+@click.option(
+    "--step", "stepping", is_flag=True, help="Walk through it, forwards and back; one line a step without a terminal."
+)
 @pass_place
-def command(place: Place, handoff: str | None, seq: int | None, checking: bool) -> int:
+def command(place: Place, handoff: str | None, seq: int | None, checking: bool, stepping: bool) -> int:
     """Show the steps of a handoff, the last one unless one is named."""
+    if stepping and (seq is not None or checking or place.as_json):
+        raise click.UsageError("--step stands alone: without --at, --check and --json")
+    if stepping:
+        walk(_steps(place, handoff))
+        return 0
     with closing(place.reader()) as reader:
         timeline = read(reader.all())
         chosen = _choose(timeline, handoff, seq, checking)
@@ -44,6 +53,11 @@ def command(place: Place, handoff: str | None, seq: int | None, checking: bool) 
     else:
         click.echo("\n\n".join(_texts(timeline, chosen, state, checked)))
     return 1 if checked and checked.first else 0
+
+
+def _steps(place: Place, handoff: str | None) -> list[Step]:
+    with closing(place.reader()) as reader:
+        return steps_of(reader.all(), read(reader.all()).select(handoff))
 
 
 def _choose(timeline: Timeline, name: str | None, seq: int | None, checking: bool) -> Handoff | None:

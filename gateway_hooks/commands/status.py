@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,23 +11,35 @@ from gateway_hooks.commands.shared import Place, pass_place
 from gateway_hooks.process import System
 from journal.events import Side
 from journal.head import AT_REST
-from replay.fold import State, fold
+from replay.fold import State, state_of
 from replay.times import brief_span as span
 
 SIDES: tuple[Side, Side] = ("blue", "green")
 
 
 @click.command("status")
+@click.option(
+    "--metrics",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write it as a text file for Prometheus.",
+)
 @pass_place
-def command(place: Place) -> None:
+def command(place: Place, metrics: Path | None) -> None:
     """Show who serves, which handoff is open, and what became of the last one."""
     reader = place.reader()
     try:
-        state = fold(reader.all())
+        state = state_of(reader)
     finally:
         reader.close()
-    found = describe(state, System())
-    if place.as_json:
+    system = System()
+    found = describe(state, system)
+    if metrics is not None:
+        from gateway_hooks.commands.metrics import exposition
+        from gateway_hooks.commands.writing import replace
+
+        replace(metrics, exposition(state, found, system.now()), mode=0o644)
+    elif place.as_json:
         place.emit({**found, "journal": str(place.journal_path)})
     else:
         click.echo("\n".join(lines({**found, "journal": str(place.journal_path)})))

@@ -336,7 +336,7 @@ def become(command: Sequence[str], env: Mapping[str, str]) -> None:
         os.execve(command[0], list(command), dict(env))
 
 
-def output_of(command: Sequence[str], *, timeout_s: float) -> str:
+def output_of(command: Sequence[str], *, timeout_s: float, env: Mapping[str, str] | None = None) -> str:
     """What a short command prints on stdout and stderr.
 
     Raises:
@@ -344,7 +344,13 @@ def output_of(command: Sequence[str], *, timeout_s: float) -> str:
     """
     try:
         done = subprocess.run(
-            list(command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False
+            list(command),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            env=dict(env) if env is not None else None,
         )
     except subprocess.TimeoutExpired as error:
         raise HandoffError(f"{command[0]} did not answer within {timeout_s:g} s") from error

@@ -12,9 +12,11 @@ from typing import Any
 
 import click
 
+from gateway_hooks import preflight as preflighting
 from gateway_hooks import runtimes
 from gateway_hooks.commands.shared import Place
 from gateway_hooks.gateway import Finding
+from gateway_hooks.preflight import NotFit
 from gateway_hooks.process import System, output_of
 from journal.bell import read_head
 from journal.errors import Busy, HandoffError
@@ -54,7 +56,31 @@ def doctor(place: Place) -> list[Finding]:
     return [*found, *plugin_findings(place.home, state), *way_findings(place.home, state)]
 
 
-def preflight(place: Place, runtime: str) -> list[Finding]:
+def require_fit(place: Place, runtime: str, *, way_back: bool) -> None:
+    """Ask green's interpreter whether it could serve, before anything is asked of blue; a Hermes only.
+
+    Raises:
+        NotFit: It could not, or blue could not go on after it and ``way_back`` is wanted.
+    """
+    with closing(place.reader()) as reader:
+        state, _ = _read(reader)
+    bad = [f for f in hermes_findings(place, state, runtime, way_back=way_back) if f.severity == "error"]
+    if bad:
+        raise NotFit(f"preflight: {bad[0].text}", hint=f"{bad[0].code}; 'handoff-journal promote --dry-run' shows all")
+
+
+def hermes_findings(
+    place: Place, state: State, runtime: str, *, turn: bool = False, way_back: bool = True
+) -> list[Finding]:
+    """What green's and blue's own interpreters say; nothing where no Hermes serves."""
+    owner, started = state.head.owning, state.started.get(state.head.owner)
+    if owner is None or started is None or started.gateway != "hermes" or System().probe(owner) != "running":
+        return []
+    found = runtimes.find(place.folder, runtime)
+    return preflighting.hermes(place.home, found, preflighting.Blue.of(owner), turn=turn, way_back=way_back)
+
+
+def preflight(place: Place, runtime: str, *, way_back: bool = True) -> list[Finding]:
     """Whether a promote would work now.
 
     Raises:
@@ -66,7 +92,12 @@ def preflight(place: Place, runtime: str) -> list[Finding]:
         found += [*handoff_findings(state), *gateway_findings(state, System(), needed=True)]
     found += [*gate_findings(place.folder), *disk_findings(place.folder), runtime_finding(place.folder, runtime)]
     kind = state.started[state.head.owner].gateway if state and state.head.owner in state.started else ""
-    return found if kind == "reference" else [*found, *plugin_findings(place.home, state)]
+    if kind == "reference" or state is None:
+        return found
+    found += [enabled_finding(place.home)] if (place.home / "config.yaml").is_file() else []
+    if any(f.severity == "error" for f in found):
+        return found
+    return [*found, *memory_findings(state), *hermes_findings(place, state, runtime, turn=True, way_back=way_back)]
 
 
 # ------------------------------------------------------------------------------------------- the record
@@ -135,6 +166,24 @@ def disk_findings(folder: Path) -> list[Finding]:
     if free_mb < LITTLE_FREE_MB:
         return [Finding("disk", "warning", f"only {free_mb} MB free at {folder}")]
     return [Finding("disk", "ok", f"{free_mb} MB free")]
+
+
+def memory_findings(state: State) -> list[Finding]:
+    """Room for two gateways: as much again as the running one takes."""
+    samples = state.samples.get(state.head.owner, ())
+    taken_mb = samples[-1].health.rss_mb if samples else 0.0
+    free_mb = next(
+        (
+            int(line.split()[1]) // 1024
+            for line in Path("/proc/meminfo").read_text().splitlines()
+            if "MemAvailable" in line
+        ),
+        0,
+    )
+    if free_mb < taken_mb:
+        text = f"{free_mb} MB of memory free, the gateway takes {taken_mb:.0f} MB: a second one would not fit beside it"
+        return [Finding("memory", "error", text)]
+    return [Finding("memory", "ok", f"{free_mb} MB free, the gateway takes {taken_mb:.0f} MB")]
 
 
 # ------------------------------------------------------------------------------------------- the gateway

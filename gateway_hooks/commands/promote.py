@@ -29,6 +29,9 @@ from replay.times import brief_span as span
     metavar="DURATION",
     help="Roll back unless somebody says 'confirm' by then.",
 )
+@click.option(
+    "--no-way-back", is_flag=True, help="Go on though the old runtime could not read what the new one leaves."
+)
 @click.option("--dry-run", is_flag=True, help="Look whether it would work; change nothing.")
 @click.option("--force", is_flag=True, help="End a gateway that hangs or is gone, and take over without it.")
 @click.option("--wait/--no-wait", default=True, help="Stay through the bake, or return when it begins.")
@@ -39,6 +42,7 @@ def command(
     runtime: str,
     bake: float,
     word_within: float | None,
+    no_way_back: bool,
     dry_run: bool,
     force: bool,
     wait: bool,
@@ -48,16 +52,18 @@ def command(
     if gateway and not force:
         raise click.UsageError("a COMMAND is for --force only: otherwise the running gateway knows how it was started")
     place.require_live()
-    if dry_run:
-        from gateway_hooks.commands import findings
+    from gateway_hooks.commands import findings
 
-        return findings.report(place, findings.preflight(place, runtime))
+    if dry_run:
+        return findings.report(place, findings.preflight(place, runtime, way_back=not no_way_back))
     from gateway_hooks import runtimes
 
     operator = Operator(place.folder)
     handoff = ""
     try:
         rules = runtimes.find(place.folder, runtime).health
+        if not force:
+            findings.require_fit(place, runtime, way_back=not no_way_back)
         terms = HandoffTerms(confirm_within_s=word_within, rules=rules) if rules or word_within else None
         if force:
             handoff = operator.force(runtime, bake, Limits(), terms, gateway)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from gateway_hooks.gateway import Gateway, Ledger
-from gateway_hooks.hermes import seams
+from gateway_hooks.gateway import Gateway, GatewayFault, Ledger
+from gateway_hooks.hermes import claw, seams
 from gateway_hooks.hermes.command import ROLE
 from gateway_hooks.hermes.gateway import HermesGateway
 from gateway_hooks.hermes.hold import log
@@ -58,6 +58,11 @@ def enter(take: Take) -> HermesGateway | None:
             return None
     if errors:
         _stay_out("; ".join(errors), green=green)
+        return None
+    try:
+        claw.take(os.environ)
+    except GatewayFault as error:
+        _stay_out(error.line(), green=green)
         return None
     env = {**os.environ, ROLE: "green"} if green else dict(os.environ)
     gateway = HermesGateway(home, green=green, serving=not green, on_armed=lambda: seat.running())

@@ -4,6 +4,7 @@
 #   make test     the tests                                          (ARGS='-k status' hands options on)
 #   make soak-journal    many writers, killed and stopped, 100,000 events  (ARGS='--seed 2' hands options on)
 #   make breaks   each promise of the record broken on purpose: a test must notice  (ARGS='--only erase' hands options on)
+#   make datasette       the views of docs/sql.md in a real datasette, which it installs into build/
 #   make healthy  200 handoffs of healthy greens under uneven load, and 3,000 made-up days: no rule may fire
 #   make divergence      every fault of a green in the bake, by real processes
 #   make simulate SEEDS=10000  everything in one process, from a seed  (SEED=n runs one again, shrunk when it fails)
@@ -24,7 +25,7 @@ CHROMIUM ?= /usr/lib/chromium/chromium
 # pip of the outer Python works on the inner one, so a Python without ensurepip will do
 INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip
 
-.PHONY: demo test healthy divergence upgrades simulate soak-journal breaks crash power bench check venv format clean
+.PHONY: demo test healthy divergence upgrades simulate soak-journal breaks datasette crash power bench check venv format clean
 
 SEEDS ?= 1000
 
@@ -39,6 +40,11 @@ soak-journal: $(VENV)/dev
 
 breaks: $(VENV)/dev
 	$(BIN)/python -m tests.breaks $(ARGS)
+
+datasette: $(VENV)/dev
+	$(PYTHON) -m venv --without-pip build/datasette
+	$(PYTHON) -m pip --python build/datasette/bin/python install --quiet --disable-pip-version-check datasette
+	$(BIN)/python -m tests.datasette build/datasette/bin/datasette
 
 healthy: $(VENV)/dev
 	HEALTHY_DAYS=3000 $(BIN)/python -m pytest -q tests/property/test_divergence.py

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 import shlex
@@ -18,6 +17,7 @@ from journal.export import to_database
 from journal.schema import VIEWS
 from journal.store import Reader
 from tests.builders import ROOT
+from tests.datasette import SERVE
 
 TEXT = (ROOT / "docs" / "sql.md").read_text()
 GOLDEN = [ROOT / "tests" / "golden" / f"{name}.db" for name in ("finished", "rolled_back", "killed_blue")]
@@ -50,18 +50,9 @@ def test_the_sqlite_utils_commands_work_and_find_something(place: Path) -> None:
         assert told.stdout.strip()
 
 
-def test_the_datasette_command_serves_the_views_where_it_is_installed(place: Path) -> None:
-    (words,) = shown("datasette")
-    assert words == ["datasette", "serve", "--immutable", "handoff.db"]
-    try:
-        importlib.metadata.version("datasette")
-    except importlib.metadata.PackageNotFoundError:
-        return
-    for view in VIEWS:
-        told = subprocess.run(
-            [sys.executable, "-m", *words, "--get", f"/handoff/{view}.json"], cwd=place, env=ENV, capture_output=True, text=True
-        )  # fmt: skip
-        assert told.returncode == 0, told.stderr
+def test_the_datasette_command_is_the_one_that_is_tried() -> None:
+    """Datasette is no dependency: ``make datasette`` installs it beside the project and asks it for every view."""
+    assert shown("datasette") == [[*SERVE]]
 
 
 def test_the_export_command_is_the_one_of_the_front_door() -> None:

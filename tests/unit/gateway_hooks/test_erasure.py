@@ -157,6 +157,20 @@ def test_equal_texts_have_different_digests(place: Place) -> None:
     assert len(set(digests)) == len(digests) == RUNS
 
 
+def test_the_very_same_message_has_another_digest_the_second_time(place: Place) -> None:
+    """Same number, chat and text, given twice by the platform: nothing but the salt differs, so nobody can try words out."""
+    for stamp in ("1", "2"):
+        place.inbox.accept("telegram", TOKEN, [Update("7", "text", PHONE, TEXT.encode(), stamp=stamp)], None)
+    with closing(Reader(place.journal.path)) as reader:
+        one, two = (r for r in reader.all() if isinstance(r.event, e.MessageAccepted))
+        words = [reader.payload(r.seq) for r in (one, two)]
+    assert words[0] is not None
+    assert words[1] is not None
+    assert words[0].data == words[1].data
+    assert words[0].salt != words[1].salt
+    assert one.event.digest != two.event.digest  # type: ignore[attr-defined]
+
+
 def test_words_that_another_process_has_erased_are_tidied_too(place: Place) -> None:
     other = Journal(place.folder, System().now)
     (ticket,) = place.inbox.accept("telegram", TOKEN, [_update(1)], 2)

@@ -71,8 +71,8 @@ picture: $(VENV)/dev $(CHROMIUM)
 	CHROMIUM=$(CHROMIUM) $(BIN)/python -m tests.pages docs/audit.png
 
 $(CHROMIUM):
-	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core
+	apt-get update -qq -o Acquire::Retries=3
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o Acquire::Retries=3 --no-install-recommends chromium fonts-dejavu-core
 
 incidents: $(VENV)/dev
 	$(BIN)/python -m tests.incidents $(ARGS)

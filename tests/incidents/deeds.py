@@ -249,7 +249,7 @@ INCIDENTS: tuple[Incident, ...] = (
         "green never comes up",
         runtime('command = ["-c", "import time; time.sleep(600)"]', "never comes up", init_s=4.0),
     ),
-    Incident("the deadline for booting is too short", runtime("", "never comes up", name="same", init_s=0.05)),
+    Incident("the deadline for booting is too short", runtime("", "deadline too short", name="same", init_s=0.05)),
     Incident("the disk is full for green", wrapped("-f 8", "disk full")),
     Incident("too little memory for green", wrapped("-v 40000", "exits at once")),
     Incident("green's loop hangs in the bake", patched(HANG_LOOP, "loop hung", phase="baking")),

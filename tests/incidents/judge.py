@@ -20,11 +20,12 @@ NAMES = {
     "exits at once": {"did_not_boot"},
     "disk full": {"did_not_boot"},
     "never comes up": {"did_not_boot"},
+    "deadline too short": {"did_not_boot", "not_loaded"},
     "cannot be started": {"not_started"},
     "state removed": {"preflight"},
     "loop hung": {"hung"},
     "wrong digests": {"digests"},
-    "load stuck": {"not_loaded"},
+    "load stuck": {"not_loaded", "hung"},  # whichever limit is over first, that of its silence or that of the phase
     "connect broken": {"fault"},
     "polls refused": {"deaf"},
     "polls unanswered": {"deaf"},

@@ -336,7 +336,9 @@ def become(command: Sequence[str], env: Mapping[str, str]) -> None:
         os.execve(command[0], list(command), dict(env))
 
 
-def output_of(command: Sequence[str], *, timeout_s: float, env: Mapping[str, str] | None = None) -> str:
+def output_of(
+    command: Sequence[str], *, timeout_s: float, env: Mapping[str, str] | None = None, good: Sequence[int] = (0,)
+) -> str:
     """What a short command prints on stdout and stderr.
 
     Raises:
@@ -357,7 +359,7 @@ def output_of(command: Sequence[str], *, timeout_s: float, env: Mapping[str, str
     except OSError as error:
         raise HandoffError(f"cannot start {command[0]}: {error.strerror}") from error
     said = (done.stdout + done.stderr).strip()
-    if done.returncode:
+    if done.returncode not in good:
         raise HandoffError(said.rsplit("\n", 1)[-1] or f"{command[0]} ended with exit code {done.returncode}")
     return said
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from gateway_hooks.gateway import Gateway, GatewayFault, Ledger
-from gateway_hooks.hermes import claw, seams
+from gateway_hooks.hermes import chat, claw, seams
 from gateway_hooks.hermes.command import ROLE
 from gateway_hooks.hermes.gateway import HermesGateway
 from gateway_hooks.hermes.hold import log
@@ -34,10 +34,12 @@ _entered: list[HermesGateway] = []
 Take = Callable[[Path, Gateway, Mapping[str, str]], Seat]
 
 
-def register(_context: Any) -> None:
+def register(context: Any) -> None:
     """Hermes' entry point. A gateway without handoffs is better than none; a green without a seat ends."""
     green = os.environ.get(ROLE, "") == "green"
     try:
+        if hasattr(context, "register_cli_command"):
+            chat.on_the_command_line(context)
         enter(_take)
     except Exception as error:
         log.exception("unexpected")
@@ -75,6 +77,7 @@ def enter(take: Take) -> HermesGateway | None:
     gateway.ledger = seat.ledger
     gateway.hold.set(seat.serving)
     gateway.on_ended = seat.ended  # type: ignore[method-assign]
+    chat.offer(home)
     _entered.append(gateway)
     return gateway
 

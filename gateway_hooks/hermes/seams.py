@@ -92,6 +92,7 @@ SEAMS: tuple[Seam, ...] = (
     *_of("tools.process_registry:", "ProcessRegistry.recover_from_checkpoint", "one recoverer"),
     *_of("cron.scheduler_provider:", "InProcessCronScheduler.recover_interrupted", "one recoverer", "0.19.0"),
     *_of("cron.scheduler:", "tick", "scheduled jobs"),
+    *_of("hermes_cli.plugins:", "get_plugin_command_handler", "the command /handoff"),
     *_of("telegram.ext._updater:Updater.", "_bootstrap start_polling stop", "begin and end of a poll"),
     *_of("telegram.ext:", "TypeHandler ApplicationHandlerStop", "the inbox"),
 )

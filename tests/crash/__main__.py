@@ -12,21 +12,32 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from journal.record import Record
-from tests.crash.cases import SCENES, cases
+from tests.crash.cases import SCENES, cases, on_hermes
 from tests.crash.stage import Case, Stage
 from tests.crash.verdict import Outcome, as_json, judged, told
+from tests.hermes_venv import hermes_venv
 
 TRIES = 3
 """How often a case is played whose point did not come about."""
 
 
-async def play(case: Case, folder: Path, seed: int, keeper: bool) -> tuple[Outcome, list[Record]]:
+@dataclass(frozen=True, slots=True)
+class How:
+    """How the cases are played: so many at a time, by or without the keeper, on the reference gateway or on a Hermes."""
+
+    jobs: int
+    keeper: bool = True
+    hermes: str | None = None
+
+
+async def play(case: Case, folder: Path, seed: int, how: How) -> tuple[Outcome, list[Record]]:
     """Play one case in a folder of its own."""
     began = time.monotonic()
-    stage = Stage(folder, case, seed=seed, keeper=keeper)
+    stage = Stage(folder, case, seed=seed, keeper=how.keeper, hermes=how.hermes)
     async with stage:
         unfinished = await stage.play()
         outcome = judged(stage, unfinished, time.monotonic() - began)
@@ -36,16 +47,16 @@ async def play(case: Case, folder: Path, seed: int, keeper: bool) -> tuple[Outco
 
 
 async def matrix(
-    folder: Path, scenes: Sequence[Case], *, jobs: int, seed: int, keeper: bool, say: Callable[[str], None]
+    folder: Path, scenes: Sequence[Case], *, how: How, seed: int, say: Callable[[str], None]
 ) -> list[Case]:
     """Play every scene once, and make the cases of what was seen. Raises ``AssertionError`` when a scene itself goes wrong."""
     known: set[tuple[str, str, str]] = set()
     found: list[Case] = []
-    turn = asyncio.Semaphore(jobs)
+    turn = asyncio.Semaphore(how.jobs)
 
     async def scene(n: int) -> tuple[Outcome, list[Record]]:
         async with turn:
-            return await play(scenes[n], folder / f"scene-{n}", seed + n, keeper)
+            return await play(scenes[n], folder / f"scene-{n}", seed + n, how)
 
     for case, (outcome, records) in zip(scenes, await asyncio.gather(*map(scene, range(len(scenes)))), strict=True):
         new = list(cases(case, records, known))
@@ -56,10 +67,8 @@ async def matrix(
     return found
 
 
-async def run(
-    todo: Sequence[Case], folder: Path, *, jobs: int, seed: int, keeper: bool, say: Callable[[str], None]
-) -> list[Outcome]:
-    """Play the cases, ``jobs`` at a time."""
+async def run(todo: Sequence[Case], folder: Path, *, how: How, seed: int, say: Callable[[str], None]) -> list[Outcome]:
+    """Play the cases, so many at a time."""
     waiting = list(enumerate(todo))[::-1]
     outcomes: list[Outcome] = []
 
@@ -67,7 +76,7 @@ async def run(
         while waiting:
             n, case = waiting.pop()
             for turn in range(TRIES):
-                outcome, _ = await play(case, folder / f"case-{n}-{turn}", seed + n + 7919 * turn, keeper)
+                outcome, _ = await play(case, folder / f"case-{n}-{turn}", seed + n + 7919 * turn, how)
                 if outcome.wrong or outcome.dealt >= len(case.wounds):
                     break
             outcomes.append(outcome)
@@ -76,7 +85,7 @@ async def run(
                 + (f"\n    {folder}/case-{n}-{turn}" * bool(outcome.wrong))
             )
 
-    await asyncio.gather(*(worker() for _ in range(jobs)))
+    await asyncio.gather(*(worker() for _ in range(how.jobs)))
     return outcomes
 
 
@@ -109,6 +118,7 @@ def main() -> int:
     parser.add_argument(
         "--bare", action="store_true", help="without the keeper: the test starts a gateway when none is left"
     )
+    parser.add_argument("--hermes", action="store_true", help="every handoff message, on a real Hermes")
     parser.add_argument("--keep", type=Path, help="keep the folders of the cases here")
     parser.add_argument("--json", type=Path, help="write the outcomes here")
     given = parser.parse_args()
@@ -116,16 +126,16 @@ def main() -> int:
     print(f"seed {given.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="handoff-crash-") as temporary:
         folder = given.keep or Path(temporary)
-        scenes = SCENES[: given.scenes]
-        todo = asyncio.run(
-            matrix(folder / "scenes", scenes, jobs=given.jobs, seed=given.seed, keeper=not given.bare, say=say)
-        )
+        how = How(given.jobs, not given.bare, str(hermes_venv("0.19.0") / "bin" / "python") if given.hermes else None)
+        scenes = () if given.hermes else SCENES[: given.scenes]
+        clean = asyncio.run(matrix(folder / "scenes", scenes, how=how, seed=given.seed, say=say))
+        todo = on_hermes() if given.hermes else clean
         total = len(todo)
         todo = [case for case in todo if fnmatch.fnmatch(case.name, given.only)]
         dice = random.Random(given.seed)
         todo = dice.sample(todo, min(given.sample, len(todo))) if given.sample else todo
         say(f"{len(todo)} of {total} cases")
-        outcomes = asyncio.run(run(todo, folder, jobs=given.jobs, seed=given.seed, keeper=not given.bare, say=say))
+        outcomes = asyncio.run(run(todo, folder, how=how, seed=given.seed, say=say))
     if given.json:
         given.json.write_text(as_json(outcomes))
     print(figures(outcomes))

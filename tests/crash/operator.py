@@ -1,4 +1,4 @@
-"""An operator with wounds: ``python -m tests.crash.operator JOURNAL promote|rollback|complete BAKE_S LIMITS``."""
+"""An operator with wounds: ``python -m tests.crash.operator JOURNAL promote|rollback|complete RUNTIME BAKE_S LIMITS``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from journal.events import Limits
 from tests.crash.wounds import arm
 
 
-def main(folder: str, order: str, bake_s: str, limits: str) -> None:
+def main(folder: str, order: str, runtime: str, bake_s: str, limits: str) -> None:
     operator = Operator(Path(folder))
     try:
         if order == "promote":
-            operator.promote("same", float(bake_s), Limits.model_validate_json(limits))
+            operator.promote(runtime, float(bake_s), Limits.model_validate_json(limits))
         else:
             getattr(operator, order)()
     finally:

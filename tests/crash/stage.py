@@ -30,8 +30,13 @@ from tests.crash.wounds import SEND, Wound, deal, environment
 Play = Literal["complete", "early", "rollback", "failed"]
 """What the operator does: nothing after the request; ends the bake; undoes it in the bake; names a runtime that does not exist."""
 LIMITS = Limits(requested_s=6, init_s=10, ack_s=5, active_s=6, rolling_back_s=3, silent_s=4, frozen_s=0.5, sample_s=0.3)
+HERMES_LIMITS = Limits(
+    requested_s=30, init_s=90, ack_s=15, active_s=30, rolling_back_s=10, silent_s=10, frozen_s=1, sample_s=0.5
+)
 BAKE_S = {"complete": 0.8, "early": 60.0, "rollback": 60.0, "failed": 0.8}
 BOOT_S, HANDOFF_S, SETTLE_S = 60.0, 60.0, 60.0
+HERMES_S, HERMES_CHATS = 3.0, 60
+"""How much longer everything may take with Hermes, and how many chats: from a busy one's queue it drops what floods it."""
 CHATS, TALK_S, MOST = 5, 0.1, 150
 AGAIN_S = 0.7
 """How long nobody may own before a gateway is started again; a real supervisor waits longer."""
@@ -55,13 +60,17 @@ class Case:
 class Stage(Rig):
     """The rig of the demo, with gateways that can be wounded."""
 
-    def __init__(
-        self, folder: Path, case: Case, *, seed: int, keeper: bool = True, python: str = sys.executable
-    ) -> None:
-        """``keeper``: whether the project's own keeper minds the home; otherwise somebody who knows nothing of handoffs does."""
+    def __init__(self, folder: Path, case: Case, *, seed: int, keeper: bool = True, hermes: str | None = None) -> None:
+        """``keeper``: whether the project's own keeper minds the home; otherwise somebody who knows nothing of handoffs does.
+
+        ``hermes`` is the interpreter of an environment with a real Hermes, whose gateways are hurt then.
+        """
         self.notes = folder / "notes"
         self.notes.mkdir(parents=True)
-        super().__init__(folder, "reference", python=python)
+        super().__init__(folder, "hermes" if hermes else "reference", python=hermes or sys.executable)
+        self._limits, self._slower, self._chats = (
+            (HERMES_LIMITS, HERMES_S, HERMES_CHATS) if hermes else (LIMITS, 1.0, CHATS)
+        )
         self.case = case
         self.dice = random.Random(seed)
         self._keeper = keeper
@@ -70,9 +79,11 @@ class Stage(Rig):
         self._tasks: list[asyncio.Task[None]] = []
 
     def command(self) -> tuple[list[str], dict[str, str]]:
-        """The reference gateway behind the wounds."""
+        """The gateway behind the wounds."""
         command, env = super().command()
-        env |= {"PYTHONPATH": str(ROOT), **environment(self.case.wounds, self.notes)}
+        site = str(Path(__file__).with_name("site"))
+        path = str(ROOT) if self.gateway == "reference" else f"{site}{os.pathsep}{ROOT}"
+        env |= {"PYTHONPATH": path, **environment(self.case.wounds, self.notes)}
         return [part.replace("gateway_hooks.reference", "tests.crash.gateway") for part in command], env
 
     def dealt(self) -> list[dict[str, Any]]:
@@ -104,24 +115,29 @@ class Stage(Rig):
         """Play the case to its end. Returns what did not come to its end in time, or nothing."""
         self._starts += 1
         self.start(keeper=("--steady", "0s") if self._keeper else None)
-        self._tasks = [asyncio.create_task(work) for work in (self._talk(), self._thaw(), self._reach())]
+        self._tasks = [asyncio.create_task(work) for work in (self._thaw(), self._reach())]
         self._tasks += [] if self._keeper else [asyncio.create_task(self._keep())]
         try:
-            await self.until(self.serving, "the gateway serves", timeout_s=BOOT_S)
+            await self.until(self.serving, "the gateway serves", timeout_s=BOOT_S * self._slower)
+            if self.gateway == "hermes":  # its first turn imports for seconds, in which it would be flooded
+                self._say()
+                await self.until(lambda s: bool(s.settled), "the first answer", timeout_s=BOOT_S * self._slower)
+            talk = asyncio.create_task(self._talk())
+            self._tasks.append(talk)
             await asyncio.sleep(0.3)
             if any(wound.phase == "idle" for wound in self.case.wounds):
-                await self._or_later(lambda _: len(self.dealt()) >= len(self.case.wounds), 3.0)
-                await self.until(self.serving, "a gateway serves again", timeout_s=HANDOFF_S)
+                await self._or_later(lambda _: len(self.dealt()) >= len(self.case.wounds), 3.0 * self._slower)
+                await self.until(self.serving, "a gateway serves again", timeout_s=HANDOFF_S * self._slower)
             await self._order("promote")
             if self.case.play in ("early", "rollback"):
-                await self._or_later(lambda s: s.head.phase in ("baking", *AT_REST), HANDOFF_S / 2)
+                await self._or_later(lambda s: s.head.phase in ("baking", *AT_REST), HANDOFF_S / 2 * self._slower)
                 await self._order("complete" if self.case.play == "early" else "rollback")
-            await self.until(lambda s: s.head.phase in AT_REST, "the handoff ends", timeout_s=HANDOFF_S)
-            await self._or_later(lambda _: len(self.dealt()) >= len(self.case.wounds), 3.0)
-            await self.until(self.serving, "a runtime serves", timeout_s=HANDOFF_S)
-            self._tasks.pop(0).cancel()
+            await self.until(lambda s: s.head.phase in AT_REST, "the handoff ends", timeout_s=HANDOFF_S * self._slower)
+            await self._or_later(lambda _: len(self.dealt()) >= len(self.case.wounds), 3.0 * self._slower)
+            await self.until(self.serving, "a runtime serves", timeout_s=HANDOFF_S * self._slower)
+            talk.cancel()
             self._say()  # and it does serve: it answers what is asked last
-            await self.until(self._settled, "all is settled", timeout_s=SETTLE_S)
+            await self.until(self._settled, "all is settled", timeout_s=SETTLE_S * self._slower)
         except HandoffError as error:
             return error.message
         finally:
@@ -143,7 +159,13 @@ class Stage(Rig):
         """What an operator asks for; where a case wounds operators, by a process of its own."""
         if any(wound.side == "operator" for wound in self.case.wounds):
             _, env = self.command()
-            words = [str(self.journal), order, str(BAKE_S[self.case.play]), LIMITS.model_dump_json()]
+            words = [
+                str(self.journal),
+                order,
+                self._runtime,
+                str(BAKE_S[self.case.play]),
+                self._limits.model_dump_json(),
+            ]
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tests.crash.operator", *words, env=env
             )
@@ -160,22 +182,25 @@ class Stage(Rig):
         operator = Operator(self.journal)
         try:
             if order == "promote":
-                runtime = "missing" if self.case.play == "failed" else "same"
-                operator.promote(runtime, BAKE_S[self.case.play], LIMITS)
+                operator.promote(self._runtime, BAKE_S[self.case.play], self._limits)
             else:
                 getattr(operator, order)()
         finally:
             operator.close()
 
+    @property
+    def _runtime(self) -> str:
+        return "missing" if self.case.play == "failed" else "same"
+
     async def _talk(self) -> None:
         while len(self.markers) < MOST:
             self._say()
-            await asyncio.sleep(self.dice.uniform(0.02, 2 * TALK_S))
+            await asyncio.sleep(self.dice.uniform(0.02, 2 * TALK_S * self._slower))
 
     def _say(self) -> None:
         marker = f"m{len(self.markers) + 1}"
         slow_s = self.dice.choice((None, None, None, None, 0.4, 1.2))
-        self.bot.say(FIRST_CHAT + self.dice.randrange(CHATS), f"what about {mark(marker, slow_s=slow_s)}")
+        self.bot.say(FIRST_CHAT + self.dice.randrange(self._chats), f"what about {mark(marker, slow_s=slow_s)}")
         self.markers.append(marker)
 
     # ------------------------------------------------------------------------------------------ who keeps and who hurts
@@ -229,9 +254,8 @@ class Stage(Rig):
                 async with asyncio.timeout(2.0):
                     while not any(_held(call, wound, mine) for call in self.bot.log.calls[-50:]):
                         await asyncio.sleep(0.002)
-                peer = head.green or head.expected_green if wound.side == "blue" else head.blue
                 if self.read().head.phase == wound.phase:
-                    deal(n, wound, self.notes, mine, peer, itself=False)
+                    deal(n, wound, self.notes, mine, head, itself=False)
                     del waiting[n]
                     await asyncio.sleep(0.1)  # the platform sees that the connection is gone
             except TimeoutError:

@@ -80,7 +80,8 @@ def judged(stage: Stage, unfinished: str, seconds: float) -> Outcome:
 def _marks(stage: Stage, records: Sequence[Record]) -> dict[int, str]:
     """The mark of each accepted message."""
     by_update = {str(s.update_id): markers(s.text)[0] for s in stage.bot.log.said}
-    return {r.seq: by_update[r.event.update_id] for r in records if isinstance(r.event, e.MessageAccepted)}
+    accepted = [(r.seq, r.event.update_id.split(".")[0]) for r in records if isinstance(r.event, e.MessageAccepted)]
+    return {seq: by_update[update] for seq, update in accepted}
 
 
 def _settled(records: Sequence[Record]) -> dict[int, str]:

@@ -34,7 +34,8 @@ Of a ``send``: ``before`` and ``after`` the request, as seen by the gateway; ``i
 not taken it) and ``held`` (taken, not answered) are dealt from outside, while the platform's stand-in has it in its hands.
 """
 How = Literal["kill", "stop", "thaw"]
-Victim = Literal["self", "peer", "both"]
+Victim = Literal["self", "peer", "both", "blue", "green"]
+"""Whoever is at the point, the other side, both of them; or a side by its name."""
 WOUNDS = "HANDOFF_CRASH_WOUNDS"
 NOTES = "HANDOFF_CRASH_NOTES"
 GATE_S = 1.0
@@ -44,7 +45,7 @@ SEND = "send"
 
 @dataclass(frozen=True, slots=True)
 class Wound:
-    """When ``side`` says ``type`` in ``phase`` for the ``nth`` time, ``victim`` (seen from ``side``) is hurt at ``point``."""
+    """When ``side`` says ``type`` in ``phase`` for the ``nth`` time, ``victim`` is hurt at ``point``."""
 
     side: Role
     type: str
@@ -65,15 +66,15 @@ def environment(wounds: tuple[Wound, ...], notes: Path) -> dict[str, str]:
     return {WOUNDS: json.dumps([asdict(wound) for wound in wounds]), NOTES: str(notes)}
 
 
-def deal(n: int, wound: Wound, notes: Path, mine: Process, peer: Process | None, *, itself: bool = True) -> bool:
+def deal(n: int, wound: Wound, notes: Path, mine: Process, head: Head, *, itself: bool = True) -> bool:
     """Deal wound number ``n``, unless it was dealt before or there is nobody to take it."""
-    if wound.victim == "peer" and peer is None:
+    victims = _victims(wound.victim, mine, head)
+    if not victims:
         return False
     try:
         fd = os.open(notes / f"wound-{n}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return False
-    victims = [p for p, whose in ((peer, ("peer", "both")), (mine, ("self", "both"))) if p and wound.victim in whose]
     note = {"at_ns": time.monotonic_ns(), "by": mine.pid, "victims": [p.pid for p in victims], "how": wound.how}
     os.write(fd, json.dumps(note).encode())
     os.close(fd)
@@ -85,6 +86,14 @@ def deal(n: int, wound: Wound, notes: Path, mine: Process, peer: Process | None,
             with suppress(ProcessLookupError):
                 os.kill(victim.pid, number)
     return True
+
+
+def _victims(victim: Victim, mine: Process, head: Head) -> list[Process]:
+    """Who is hurt; oneself last."""
+    sides = {"blue": head.blue, "green": head.green or head.expected_green}
+    peers = [p for p in sides.values() if p not in (None, mine)]
+    chosen = {"self": [mine], "peer": peers[:1], "both": [*peers[:1], mine]}.get(victim, [sides.get(victim)])
+    return [p for p in chosen if p is not None]
 
 
 class _Armed:
@@ -104,8 +113,7 @@ class _Armed:
         return self.seen >= self.wound.nth
 
     def deal(self, head: Head, mine: Process) -> None:
-        peer = next((p for p in (head.blue, head.green, head.expected_green) if p not in (None, mine)), None)
-        deal(self.n, self.wound, self.notes, mine, peer)
+        deal(self.n, self.wound, self.notes, mine, head)
 
     def reached(self, point: Point) -> None:
         if self.written is not None and self.wound.point == point:
@@ -150,7 +158,7 @@ def _wrap_journal(armed: list[_Armed]) -> None:
         insert(self, head, draft, writer, *rest)
         for each in hit:
             if each.counts():
-                each.written = here, writer
+                each.written = here, writer  # as it stood before
                 each.reached("inside")
 
     def leaving(self: Gate) -> None:

@@ -180,6 +180,7 @@ _WHY: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "deaf": lambda f: "green was deaf: it connected, and none of its polls came back clean",
     "no_sample": lambda f: "green connected, and gave no sample of its health in time",
     "late": lambda f: f"phase {f['phase']} took longer than it may",
+    "unconfirmed": lambda f: "nobody confirmed the new runtime in time",
     "divergence": lambda f: _diverged(f),
     "fault": lambda f: f"{f['side']} failed at its own part{f['detail']}",
 }
@@ -201,6 +202,7 @@ _DO: dict[str, str] = {
     "deaf": "Look whether somebody else polls with this token, at the token and at the network; then promote again.",
     "no_sample": "Read green's log, {log}: its loop was busy.",
     "late": "Read green's log, {log}; a slow machine may need a longer limit.",
+    "unconfirmed": "Promote again, and say 'handoff-journal confirm' in time.",
     "divergence": "Look at the health curves and at green's log, {log}, before you promote again.",
     "fault": "Read {log}.",
 }

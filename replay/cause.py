@@ -17,7 +17,7 @@ from replay.fold import State
 
 CauseCode = Literal[
     "operator", "preflight", "not_started", "not_taken_up", "did_not_boot", "died", "frozen", "hung", "left_behind", "not_loaded",
-    "digests", "not_let_go", "not_connected", "deaf", "no_sample", "late", "divergence", "fault",
+    "digests", "not_let_go", "not_connected", "deaf", "no_sample", "late", "unconfirmed", "divergence", "fault",
 ]  # fmt: skip
 """``died``: the process ended, by itself or killed. ``frozen``: it was stopped. ``hung``: it ran and gave no sign of life."""
 Guilty = Side | None
@@ -132,6 +132,8 @@ class Causes:
                     seqs |= set(rule.evidence)
                     facts = {"rule": rule.rule, "measured": rule.measured, "limit": rule.limit}
                 return Cause("divergence", "green", event.phase, record.seq, tuple(sorted(seqs)), facts)
+            case "deadline" if event.phase == "baking":  # green was well, and nobody said so in time
+                return Cause("unconfirmed", None, event.phase, record.seq, tuple(sorted({record.seq, *event.evidence})))
             case "deadline":
                 return self._late(record, event.phase)
             case "digests":

@@ -131,6 +131,7 @@ CASES: list[tuple[str, Callable[[], History], tuple[str, str | None, str]]] = [
     ("deaf", deaf(0, 2), ("deaf", "green", "active")),
     ("no sample", deaf(0, 0), ("no_sample", "green", "active")),
     ("late though polling", deaf(3, 1), ("late", "green", "active")),
+    ("unconfirmed", late("baking"), ("unconfirmed", None, "baking")),
     ("digests", lambda: roll_back(History().init().flushed(), "digests", detail="routing"), ("digests", "green", "init")),
     ("divergence", diverged, ("divergence", "green", "baking")),
     ("fault", lambda: roll_back(History().ack(), "fault", detail="cannot pause"), ("fault", "blue", "ack")),

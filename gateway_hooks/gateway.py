@@ -138,7 +138,8 @@ class Gateway(Protocol):
 
     def pause(self) -> Mapping[str, int | None]:
         """Let go of every adapter, fast, and stop starting turns; sending keeps working. What is fetched and not started may
-        be thrown away: the journal has it. Returns next offsets by ``platform:account``. Idempotent. Must have an inverse."""
+        be thrown away: the journal has it, no ``accept`` is still on its way there. Returns next offsets by ``platform:account``.
+        Idempotent. Must have an inverse."""
 
     def connect(self) -> Mapping[str, int | None]:
         """Take the adapters and poll, whether for the first time or after ``pause``; starts nothing that the journal knows.

@@ -373,6 +373,8 @@ class Manager(threading.Thread):
     def _tidy(self, view: d.View) -> None:
         if self._state.head.owner == view.me and view.now.mono_ns - self._seen.tidied_ns > TIDY_S * 1e9:
             self._seen.tidied_ns = view.now.mono_ns
+            if self._seen.polling and self._inbox.taking:
+                self._adopt()  # what could not be adopted at first
             self._journal.catch_up()  # what the other side has erased counts too
             self._journal.tidy()
 

@@ -86,6 +86,7 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
     folder = home / "handoff"
     freed: list[Process] = []
     journal = _opened(folder, system, freed)
+    found = journal.head
     me = system.me()
     spawned = env.get(ROLE) == "green"
     names = Pseudonyms(read_key(folder))
@@ -123,7 +124,11 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
         except Refused:  # somebody was faster: look again, unless nothing has moved
             if journal.catch_up().seq == head.seq:
                 raise
-    inbox = Inbox(journal, names, writer, os.urandom, taking=serving and not head.watchers)
+    beside = [p for h in (found, head) for p in (h.blue, h.green) if p not in (None, h.process(side))]
+    read = (
+        serving and not head.watchers and not beside
+    )  # else what the other side has said since we loaded is read first
+    inbox = Inbox(journal, names, writer, os.urandom, taking=read)
 
     def spawn(state: State) -> Process:
         return _spawn(state, system, gateway, folder, env)

@@ -143,6 +143,7 @@ class ReferenceGateway:
             with suppress(asyncio.CancelledError):
                 await self._poller
             self._poller = None
+            await self._loop.run_in_executor(self._executor, lambda: None)  # what was fetched is in the journal by now
 
     async def _connect(self) -> None:
         self._lanes.take_hold()

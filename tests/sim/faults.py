@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from random import Random
 
 STAGES = ("append", "commit", "committed", "appended")
-TYPES = (
+STEPS = (
     "HANDOFF_REQUESTED", "HANDOFF_INIT", "HANDOFF_ACK", "HANDOFF_ACTIVE", "HANDOFF_SEIZED", "HANDOFF_CONFIRM",
-    "HANDOFF_COMPLETE", "HANDOFF_ROLLBACK", "BLUE_SERVING", "PROCESS_STARTED", "PROCESS_EXITED", "PROCESS_LOST",
-    "ADAPTER_CONNECTED", "ADAPTER_PAUSED", "ADAPTER_OFFSET", "TURN_STARTED", "TURN_JOINED", "REPLY_INTENDED", "REPLY_SENT",
-    "TURN_FINISHED", "SESSION_FLUSHED", "HEALTH_SAMPLED", "WATCHER_HANDED_OVER", "WATCHER_ADOPTED",
+    "HANDOFF_COMPLETE", "HANDOFF_ROLLBACK", "HANDOFF_RESUMED", "HANDOFF_FAILED", "BLUE_SERVING", "GREEN_SPAWNED",
+    "PROCESS_STARTED", "PROCESS_EXITED", "PROCESS_LOST", "ADAPTER_CONNECTED", "ADAPTER_PAUSED", "SESSION_FLUSHED",
+    "HEALTH_SAMPLED", "WATCHER_HANDED_OVER", "WATCHER_ADOPTED",
 )  # fmt: skip
+TALK = (
+    "MESSAGE_ACCEPTED", "TURN_STARTED", "TURN_JOINED", "REPLY_INTENDED", "REPLY_SENT", "TURN_FINISHED", "MESSAGE_SETTLED",
+)  # fmt: skip
+TYPES = STEPS + TALK
 CALLS = ("preflight", "load", "flush", "pause", "connect", "sample", "adopt", "end")
 LOOP = (
     "fetch",
@@ -30,7 +34,8 @@ LOOP = (
     "say",
     "finish",
 )
-TARGETS = ("blue", "green", "owner", "both")
+TARGETS = ("", "", "", "blue", "green", "owner", "other", "both")
+"""Whom a fault meets: whoever passes the point (the owner where there is none), if it is that side; or the other side of him."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ def plan(random: Random, accounts: int) -> list[Fault]:
         faults.append(_when(random, "rollback"))
     if random.random() < 0.15:
         faults.append(_when(random, "complete"))
-    for _ in range(random.choice((0, 1, 1, 2, 2, 3, 3, 4, 6))):
+    for _ in range(random.choice((0, 1, 1, 2, 2, 3, 4, 5, 7, 9))):
         faults.append(_fault(random))
     return faults
 
@@ -82,8 +87,10 @@ def _when(random: Random, kind: str, target: str = "", for_s: float = 0.0, how: 
 
 def _point(random: Random) -> tuple[str, str]:
     x = random.random()
+    if x < 0.45:
+        return random.choice(STAGES), random.choice(STEPS)
     if x < 0.6:
-        return random.choice(STAGES), random.choice(TYPES)
+        return random.choice(STAGES), random.choice(TALK)
     if x < 0.8:
         return random.choice(("gateway", "half", "done")), random.choice(CALLS)
     if x < 0.85:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway_hooks import seat
+from gateway_hooks import runtimes, seat
 from gateway_hooks.process import ROLE
 from journal.errors import HandoffError
 from journal.events import Process
@@ -29,34 +29,34 @@ class Killed(BaseException):
     """Unwinds the thread of a process that was killed. Nothing may catch it."""
 
 
-class Proc:
-    """One gateway process. ``status``: running, stopped, dead. ``until_ns`` is what its thread waits for, None when it can go on."""
+class Actor:
+    """A process with a thread. ``status``: running, stopped, dead. ``until_ns`` is what it waits for, None when it can go on."""
 
-    def __init__(self, sim: Simulation, env: Mapping[str, str], parent: Proc | None = None) -> None:
-        self.sim, self.env, self.parent = sim, dict(env), parent
+    def __init__(self, sim: Simulation, name: str) -> None:
+        self.sim = sim
         sim.pids += 1
-        self.name = f"P{sim.pids}"
+        self.name = name
         self.process = Process(pid=100 + sim.pids, started=sim.mono_ns // 10_000_000, boot=sim.boot)
         self.status = "running"
-        self.gateway = SimGateway(self)
         self.world = SimWorld(self)
-        self.place: seat.Seat | None = None
         self.until_ns: int | None = None
         self.rung_ns: int | None = None
         self.at = "boot"
-        self.exit_code: int | None = None
         self.over = False
         self.turn = threading.Lock()
         self.turn.acquire()
-        sim.procs.append(self)
         threading.Thread(target=self._run, name=self.name, daemon=True).start()
 
-    # ------------------------------------------------------------------------ its thread
+    def live(self) -> None:
+        """What the process does."""
+        raise NotImplementedError
 
     def _run(self) -> None:
         self.turn.acquire()
         try:
-            self._live()
+            if self.status == "dead":
+                raise Killed
+            self.live()
         except Killed:
             pass
         except BaseException:
@@ -64,22 +64,6 @@ class Proc:
         finally:
             self.over = True
             self.sim.back.release()
-
-    def _live(self) -> None:
-        if self.status == "dead":
-            raise Killed
-        try:
-            self.place = seat.take(self.sim.home, self.gateway, self.env)
-        except HandoffError as error:
-            self.sim.log(f"{self.name} does not start: {error}")
-            self.leave(error.exit_code)
-            return
-        self.gateway.ledger = self.place.ledger
-        self.sim.log(f"{self.name} is {self.place.role}" + (", serving" if self.place.serving else ""))
-        self.gateway.starting = False
-        if self.place.serving:
-            self.gateway.take_hold()
-        self.place._manager.run()
 
     def resume(self) -> None:
         """Let the thread go on, until it parks or ends. Called by the scheduler."""
@@ -127,16 +111,6 @@ class Proc:
             self.at = "gate"
             self._park()
 
-    def leave(self, code: int = 0) -> None:
-        """Exit, as far as the operating system is concerned."""
-        if self.status == "dead":
-            return
-        if self.place is not None:
-            self.place._manager._over.set()
-        self.exit_code = code
-        self.sim.log(f"{self.name} exits with {code}")
-        self.sim.end(self)
-
     def ready(self) -> bool:
         """Whether its thread can go on now."""
         now = self.sim.mono_ns
@@ -156,10 +130,47 @@ class Proc:
         return head.side_of(self.process) or ("green" if head.expected_green == self.process else None)
 
 
+class Proc(Actor):
+    """One gateway process. ``parent`` is who has started it."""
+
+    def __init__(self, sim: Simulation, env: Mapping[str, str], parent: Actor | None = None) -> None:
+        self.env, self.parent = dict(env), parent
+        self.place: seat.Seat | None = None
+        self.exit_code: int | None = None
+        super().__init__(sim, f"P{sim.pids + 1}")
+        self.gateway = SimGateway(self)
+        sim.procs.append(self)
+
+    def live(self) -> None:
+        self.gateway.memory = dict(self.sim.said)
+        try:
+            self.place = seat.take(self.sim.home, self.gateway, self.env)
+        except HandoffError as error:
+            self.sim.log(f"{self.name} does not start: {error}")
+            self.leave(error.exit_code)
+            return
+        self.gateway.ledger = self.place.ledger
+        self.sim.log(f"{self.name} is {self.place.role}" + (", serving" if self.place.serving else ""))
+        self.gateway.starting = False
+        if self.place.serving:
+            self.gateway.take_hold()
+        self.place._manager.run()
+
+    def leave(self, code: int = 0) -> None:
+        """Exit, as far as the operating system is concerned."""
+        if self.status == "dead":
+            return
+        if self.place is not None:
+            self.place._manager._over.set()
+        self.exit_code = code
+        self.sim.log(f"{self.name} exits with {code}")
+        self.sim.end(self)
+
+
 class SimBell:
     """``journal.tail.Doorbell``: rings when the simulation says so."""
 
-    def __init__(self, proc: Proc) -> None:
+    def __init__(self, proc: Actor) -> None:
         self._proc = proc
 
     def wait(self, timeout_s: float) -> None:
@@ -176,7 +187,7 @@ class SimBell:
 class SimWorld:
     """``gateway_hooks.process.World`` of one process."""
 
-    def __init__(self, proc: Proc) -> None:
+    def __init__(self, proc: Actor) -> None:
         self._proc, self._sim = proc, proc.sim
 
     def now(self) -> Stamp:
@@ -232,7 +243,9 @@ def open_journal(sim: Simulation, folder: Path, _clock: object, *, deadline_s: f
 def spawn(sim: Simulation, state: State) -> Process:
     """What blue does to start green."""
     proc = sim.inside
-    assert proc is not None
+    assert isinstance(proc, Proc)
     for finding in proc.gateway.preflight():
         raise HandoffError(finding.text)
-    return proc.world.spawn_green([], {}, Path())
+    request = state.request
+    assert request is not None
+    return proc.world.spawn_green([], {**proc.env, runtimes.RUNTIME: request.runtime}, Path())

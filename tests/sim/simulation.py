@@ -13,12 +13,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 from typing import Any
 
+from gateway_hooks import keeper as keeping
 from gateway_hooks import orders, seat
 from gateway_hooks.manager import Manager
 from journal import events as e
@@ -30,11 +32,13 @@ from replay.fold import State, apply
 from tests.sim import machine
 from tests.sim.faults import Fault, plan
 from tests.sim.judge import Judge
-from tests.sim.keeper import SimKeeper
-from tests.sim.machine import Killed, Proc, SimBell, SimWorld
+from tests.sim.keeper import KeeperProc, Restarter
+from tests.sim.machine import Actor, Killed, Proc, SimBell, SimWorld
 from tests.sim.memory import Disk, FsyncFailed, MemoryJournal, MemoryReader
 from tests.sim.platform import BotApi, Wish
 
+_ORDERS = ("promote", "rollback", "complete")
+_OF_A_GATEWAY = ("kill", "freeze", "hang", "call fails")
 CHAOS_S = 70.0
 CALM_S = 400.0
 KEY = bytes(range(32))
@@ -66,8 +70,8 @@ class Simulation:
         self.wall_ns = 1_790_000_000 * 10**9
         self.boots, self.boot, self.pids, self.hops = 1, "boot-1", 0, 0
         self.procs: list[Proc] = []
-        self.watched: list[tuple[Process, Callable[[], None], Proc]] = []
-        self.inside: Proc | None = None
+        self.watched: list[tuple[Process, Callable[[], None], Actor]] = []
+        self.inside: Actor | None = None
         self.back = threading.Lock()
         self.back.acquire()
         self.disk = Disk()
@@ -86,7 +90,9 @@ class Simulation:
         self.judge = Judge(self)
         self.names = Pseudonyms(KEY)
         self.judge.names = {self.names.of("a", a): a for a in self.accounts}
-        self.keeper = SimKeeper(self)
+        self.kept = draw.random() < 0.75
+        self.keeper: Actor | None = None
+        self.retired: list[Actor] = []
         self.operator: Process = Process(pid=7, started=7, boot=self.boot)
 
     # ------------------------------------------------------------------------ what everybody asks
@@ -141,7 +147,7 @@ class Simulation:
 
     # ------------------------------------------------------------------------ faults
 
-    def passes(self, proc: Proc, stage: str, what: str) -> None:
+    def passes(self, proc: Actor, stage: str, what: str) -> None:
         """A process passes a point: a little time goes by, and what was planned for here happens."""
         self.mono_ns += self.random.randrange(20_000, 400_000)
         if self.calm or not self.pending:
@@ -153,11 +159,13 @@ class Simulation:
                 continue
             if fault.target in ("blue", "green", "owner") and not self._means(fault.target, proc, side):
                 continue
+            if fault.kind in _OF_A_GATEWAY and not isinstance(proc, Proc):
+                continue
             if self._nth(fault) and fault in self.pending:
                 self.pending.remove(fault)
-                self._inject(fault, proc)
+                self._inject(fault, proc if isinstance(proc, Proc) else None)
 
-    def _means(self, target: str, proc: Proc, side: str | None) -> bool:
+    def _means(self, target: str, proc: Actor, side: str | None) -> bool:
         return target == side or (target == "owner" and side == self.book.head.owner)
 
     def _nth(self, fault: Fault) -> bool:
@@ -169,14 +177,20 @@ class Simulation:
         head = self.book.head
         if fault.target == "both":
             return self.living()
-        if at is not None:
+        if at is not None and fault.target != "other":
             return [at]
-        side = head.owner if fault.target == "owner" else fault.target
+        if at is not None:
+            peers = (head.blue, head.green or head.expected_green)
+            return [p for p in self.living() if p is not at and p.process in peers]
+        side = fault.target if fault.target in ("blue", "green") else head.owner
         process = head.green or head.expected_green if side == "green" else head.blue
         return [p for p in self.living() if p.process == process]
 
     def _inject(self, fault: Fault, at: Proc | None) -> None:
         where = f" [{at.name} at {at.at}]" if at else ""
+        if fault.kind in _ORDERS and self.disk.holder is not None:  # the operator waits for the gate like everybody
+            self.pending.append(replace(fault, at_s=self.seconds + 0.05, point=None))
+            return
         handler = getattr(self, "_" + fault.kind.replace(" ", "_"))
         if handler(fault, at):
             self.injected[fault.kind] += 1
@@ -193,8 +207,6 @@ class Simulation:
         return self._order(lambda o: o.complete())
 
     def _order(self, order: Callable[[orders.Operator], object]) -> bool:
-        if self.disk.holder is not None:
-            return False
         operator = object.__new__(orders.Operator)
         vars(operator).update(
             _system=SimpleNamespace(now=self.now, probe=self._probe),
@@ -270,7 +282,7 @@ class Simulation:
         self.boot = f"boot-{self.boots}"
         self.mono_ns += 5 * 10**9
         self.operator = Process(pid=7, started=7, boot=self.boot)
-        self.keeper = SimKeeper(self)
+        self._keep()
         return True
 
     def _second_start(self, _fault: Fault, _at: Proc | None) -> bool:
@@ -310,7 +322,7 @@ class Simulation:
         how = next((f.how for _, f in self.windows if f.kind == "bell"), "")
         if how == "dead":
             return
-        for proc in self.procs:
+        for proc in (*self.procs, *((self.keeper,) if self.keeper else ())):
             if proc.status != "dead":
                 delay_s = self.random.uniform(0.1, 1.5) if how == "late" else self.random.uniform(0.0002, 0.003)
                 at_ns = self.mono_ns + int(delay_s * 1e9)
@@ -340,7 +352,7 @@ class Simulation:
     def run(self) -> list[str]:
         """Chaos, then calm; what is wrong, an empty list when everything held."""
         with self._machine():
-            self.keeper.begin()
+            self._keep()
             while self.seconds < CHAOS_S and not self.judge.bad:
                 self._hop()
             self._be_calm()
@@ -352,6 +364,12 @@ class Simulation:
             if not self.judge.bad:
                 self.judge.say(f"no good end after {CALM_S:g} s: {self.standing()}")
             return self.judge.bad
+
+    def _keep(self) -> None:
+        if self.keeper is not None:
+            self.keeper.status = "dead"
+            self.retired.append(self.keeper)
+        self.keeper = KeeperProc(self) if self.kept else Restarter(self)
 
     def _be_calm(self) -> None:
         self.log("-- calm")
@@ -369,6 +387,12 @@ class Simulation:
             self.judge.say(f"it never comes to rest: {self.standing()}")
         self._by_time()
         choices: list[Callable[[], None]] = []
+        while self.retired:
+            retired = self.retired.pop()
+            if not retired.over:
+                retired.resume()
+        if self.keeper is not None and self.keeper.ready():
+            choices.append(self.keeper.resume)
         for proc in self.procs:
             if proc.status == "dead":
                 if not proc.over:  # its thread ends where it stands
@@ -381,8 +405,6 @@ class Simulation:
             if self.disk.holder is None or self._gave_up_waiting():
                 choices += [partial(self._step, proc, name, step) for name, step in proc.gateway.steps()]
         choices += [partial(self.platform.take, r) for r in self.platform.requests if not r.over]
-        if self.keeper.due():
-            choices.append(self.keeper.look)
         if choices:
             self.random.choice(choices)()
             self.mono_ns += self.random.randrange(50_000, 1_500_000)
@@ -404,7 +426,10 @@ class Simulation:
             return
 
     def _let_time_pass(self) -> None:
-        times = [self.keeper.due_ns]
+        times = []
+        for actor in (self.keeper,) if self.keeper else ():
+            wake = actor.wakes_ns()
+            times += [wake] if wake is not None else []
         for proc in self.procs:
             if proc.status == "running":
                 wake = proc.wakes_ns()
@@ -434,7 +459,10 @@ class Simulation:
         living = [
             p for p in self.living() if p.status == "running" or p.side is not None
         ]  # frozen on its way out: nobody's loss
-        if head.open or head.messages or head.turns or head.watchers or len(living) != 1 or not self.platform.drained():
+        left = (
+            head.watchers and not self.injected["gateway fault: adopt"]
+        )  # one that cannot be adopted waits for the next start
+        if head.open or head.messages or head.turns or left or len(living) != 1 or not self.platform.drained():
             return False
         (proc,) = living
         return (
@@ -464,15 +492,17 @@ class Simulation:
         reader = MemoryReader(self.disk, folder / "journal.db")
 
         def manager(*args: Any, **options: Any) -> Manager:
-            assert self.inside is not None
+            assert isinstance(self.inside, Proc)
             return Manager(*args, **options, reader=reader, bell=SimBell(self.inside))  # type: ignore[arg-type]
 
-        def inside() -> Proc:
+        def inside() -> Actor:
             assert self.inside is not None
             return self.inside
 
         def getppid() -> int:
-            parent = inside().parent
+            proc = inside()
+            assert isinstance(proc, Proc)
+            parent = proc.parent
             return parent.process.pid if parent is not None and parent.status != "dead" else 1
 
         swapped: list[tuple[Any, str, Any]] = [
@@ -483,6 +513,10 @@ class Simulation:
             (seat, "time", SimpleNamespace(sleep=lambda s: inside().sleep(s), monotonic=lambda: self.mono_ns / 1e9)),
             (seat, "os", SimpleNamespace(getppid=getppid, urandom=self.random.randbytes)),
             (orders, "Reader", lambda _path: reader),
+            (keeping, "Reader", lambda _path: reader),
+            (keeping, "Journal", partial(machine.open_journal, self)),
+            (keeping, "threading", SimpleNamespace(Thread=lambda **_options: SimpleNamespace(start=lambda: None))),
+            (keeping, "_lock", lambda _folder: None),
         ]
         before = [(module, name, getattr(module, name)) for module, name, _ in swapped]
         watch = _Watch(self)
@@ -496,10 +530,10 @@ class Simulation:
             logger.propagate = False
             yield
         finally:
-            for proc in self.procs:
-                proc.status = "dead"
-                while not proc.over:
-                    proc.resume()
+            for actor in (*self.procs, *self.retired, *((self.keeper,) if self.keeper else ())):
+                actor.status = "dead"
+                while not actor.over:
+                    actor.resume()
             for module, name, value in before:
                 setattr(module, name, value)
             logger.removeHandler(watch)

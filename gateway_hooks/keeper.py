@@ -174,6 +174,8 @@ class Keeper:
         if self._serving is not None and self._world.probe(self._serving) == "dead":
             self._has_ended(self._serving, now_ns)
             self._serving = None
+        elif started is not None and self._world.probe(started) == "dead":
+            self._has_gone(started, now_ns)
 
     def _has_ended(self, process: Process, now_ns: int) -> None:
         self._codes |= self._family.reap()
@@ -182,8 +184,23 @@ class Keeper:
         if process != self._started:
             self._tried, self._failures = None, 0
             return
+        self._count(self._code, now_ns)
+
+    def _has_gone(self, process: Process, now_ns: int) -> None:
+        """One that we have started, while another serves: with 0 it has left, having handed over; else it came to nothing."""
+        self._codes |= self._family.reap()
+        code = self._codes.pop(process, None)
+        log.warning("process %d has ended%s, another serves", process.pid, "" if code is None else f" with {code}")
+        if code == 0:
+            self._started = None
+        else:
+            self._ended_ns = now_ns
+            self._count(code, now_ns)
+
+    def _count(self, code: int | None, now_ns: int) -> None:
+        """Whether what we have started last had started well; it has ended."""
         lived_s = (now_ns - self._started_ns) / 1e9
-        well = self._code == b.ASKED_AGAIN if self._sampled else lived_s >= BOOT_S
+        well = code == b.ASKED_AGAIN if self._sampled else lived_s >= BOOT_S
         well = well or (self._sampled and lived_s >= self._steady_s)
         self._failures = 0 if well else self._failures + 1
         self._started = None

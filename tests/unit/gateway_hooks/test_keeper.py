@@ -1,0 +1,299 @@
+"""The keeper over a made-up system: whom it starts, when, by which command, and whom it tells."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway_hooks import runtimes
+from gateway_hooks.keeper import Keeper, Unstartable
+from gateway_hooks.process import Liveness
+from journal import events as e
+from journal.errors import HandoffError
+from journal.events import Process
+from journal.record import Draft, Stamp, Writer
+from journal.store import Journal, create
+from tests.builders import DIGESTS, connected, flushed, health, paused, process, started
+
+COMMAND = (sys.executable, "-m", "some_gateway")
+
+
+class TooLong(BaseException):
+    """Nothing comes of it; no keeper goes on over that."""
+
+
+class Street:
+    """Clock, processes and signals, as ``System`` and ``Family`` are for a keeper."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.status: dict[Process, Liveness] = {}
+        self.codes: dict[Process, int] = {}
+        self.started: list[tuple[float, Process, list[str], Mapping[str, str]]] = []
+        self.sent: list[tuple[Process, int]] = []
+        self.signals: list[int] = []
+        self.broken = False
+
+    def now(self) -> Stamp:
+        return Stamp(int(self.now_s * 1e9), int(self.now_s * 1e9))
+
+    def me(self) -> Process:
+        return process(99)
+
+    def probe(self, who: Process) -> Liveness:
+        return self.status.get(who, "dead")
+
+    def watch(self, who: Process, gone: object) -> None: ...
+
+    def end(self, who: Process) -> None:
+        self.status[who], self.codes[who] = "dead", -9
+
+    def send(self, who: Process, number: int) -> None:
+        self.sent.append((who, number))
+
+    def start(self, command: Sequence[str], env: Mapping[str, str]) -> Process:
+        if self.broken:
+            raise HandoffError("cannot start it")
+        who = process(100 + len(self.started))
+        self.status[who] = "running"
+        self.started.append((self.now_s, who, list(command), env))
+        return who
+
+    def reap(self) -> dict[Process, int]:
+        codes, self.codes = self.codes, {}
+        return codes
+
+    def heard(self) -> list[int]:
+        numbers, self.signals = self.signals, []
+        return numbers
+
+    def wait(self, timeout_s: float) -> None:
+        self.now_s += timeout_s
+        if self.now_s > 10_000.0:
+            raise TooLong
+
+    def poke(self) -> None: ...
+
+
+class Parish:
+    """A home, its street, and the keeper that minds it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.street = folder, Street()
+        create(folder, at_ns=1)
+        self.journal = Journal(folder, self.street.now)
+        self.keeper = self.a_keeper()
+
+    def a_keeper(self) -> Keeper:
+        street: Any = self.street
+        return Keeper(self.folder, COMMAND, {"PATH": "/bin"}, street, street, steady_s=5.0)
+
+    def say(self, who: Process, *events: e.Event) -> int:
+        return self.journal.append(*map(Draft, events), writer=Writer(who, "operator"))[-1].seq
+
+    def steps(self, until: int = 0, *, most: int = 400) -> int | None:
+        """Let it go on until it has nothing more to do at once, or has started that many; its exit code when it has left."""
+        for _ in range(most):
+            code = self.keeper._step()
+            if code is not None:
+                return code
+            if until and len(self.street.started) >= until:
+                return None
+        return None
+
+    def latest(self) -> Process:
+        return self.street.started[-1][1]
+
+    def serve(self) -> Process:
+        """The latest that was started takes the seat of blue, and samples."""
+        who = self.latest()
+        self.say(who, started(), connected(), health())
+        self.keeper._step()
+        return who
+
+    def dies(self, who: Process, code: int) -> None:
+        self.street.status[who], self.street.codes[who] = "dead", code
+
+    def bake(self) -> tuple[Process, Process]:
+        """A handoff has come to its bake: (blue, green)."""
+        blue, green = self.serve(), process(7)
+        self.street.status[green] = "running"
+        self.say(process(8), e.HandoffRequested(handoff="h1", runtime="next", bake_s=3600.0))
+        self.say(blue, e.GreenSpawned(green=green), e.HandoffInit(green=green))
+        self.say(green, started("green", serving=False).model_copy(update={"runtime": "next"}))
+        seq = self.say(blue, flushed())
+        self.say(green, e.HandoffAck(flushed_seq=seq, digests=DIGESTS))
+        self.say(blue, paused(), e.HandoffActive(turns=0))
+        seq = self.say(green, connected(), health())
+        self.say(green, e.HandoffConfirm(samples=(seq,)))
+        self.keeper._step()
+        return blue, green
+
+
+@pytest.fixture
+def parish(tmp_path: Path) -> Iterator[Parish]:
+    found = Parish(tmp_path / "handoff")
+    yield found
+    found.journal.close()
+
+
+def test_one_that_fails_to_start_is_started_again_ever_more_slowly(parish: Parish) -> None:
+    times = []
+    for number in range(1, 6):
+        parish.steps(until=number)
+        times.append(parish.street.now_s)
+        parish.dies(parish.latest(), 1)
+    assert [round(later - earlier) for earlier, later in pairwise(times)] == [1, 2, 4, 8]
+
+
+def test_one_that_served_for_long_is_started_again_at_once(parish: Parish) -> None:
+    parish.steps(until=1)
+    first = parish.serve()
+    parish.street.now_s += 10.0
+    parish.dies(first, -9)
+    at = parish.street.now_s
+    parish.steps(until=2)
+    assert parish.street.started[-1][0] - at < 1.0
+
+
+@pytest.mark.parametrize(("code", "left"), [(0, 0), (78, 78)])
+def test_it_leaves_with_a_gateway_that_wants_no_other(parish: Parish, code: int, left: int) -> None:
+    parish.steps(until=1)
+    parish.dies(parish.serve(), code)
+    assert parish.steps() == left
+    assert len(parish.street.started) == 1
+
+
+def test_one_that_asks_to_be_started_again_is(parish: Parish) -> None:
+    parish.steps(until=1)
+    parish.dies(parish.serve(), 75)
+    at = parish.street.now_s
+    assert parish.steps(until=2) is None
+    assert parish.street.started[1][0] == at
+
+
+def test_term_goes_to_all_and_usr1_to_the_one_that_serves(parish: Parish) -> None:
+    parish.steps(until=1)
+    blue, green = parish.bake()
+    parish.street.signals = [signal.SIGUSR1]
+    parish.keeper._step()
+    assert parish.street.sent == [(green, signal.SIGUSR1)]
+    parish.street.signals = [signal.SIGTERM]
+    parish.keeper._step()
+    assert set(parish.street.sent[1:]) == {(blue, signal.SIGTERM), (green, signal.SIGTERM)}
+    parish.dies(blue, 0)
+    assert parish.steps(most=5) is None
+    parish.dies(green, 3)
+    assert parish.steps() == 3
+    assert len(parish.street.started) == 1
+
+
+def test_a_signal_that_ended_the_last_gateway_is_told_as_a_shell_tells_it(parish: Parish) -> None:
+    parish.steps(until=1)
+    blue = parish.serve()
+    parish.street.signals = [signal.SIGTERM]
+    parish.keeper._step()
+    parish.dies(blue, -15)
+    parish.keeper._listen = lambda: None  # type: ignore[method-assign]
+    assert parish.keeper.run() == 143
+
+
+def test_in_the_bake_greens_runtime_is_started_by_its_name_and_after_three_failures_the_old_one(parish: Parish) -> None:
+    (parish.folder / "runtimes.toml").write_text(
+        f'[next]\npython = "{sys.executable}"\ncommand = ["-m", "next_gateway"]\n'
+    )
+    parish.steps(until=1)
+    for who in parish.bake():
+        parish.dies(who, -9)
+    for number in (2, 3, 4):
+        parish.steps(until=number)
+        _, who, command, env = parish.street.started[-1]
+        assert command == [sys.executable, "-m", "next_gateway"]
+        assert env[runtimes.RUNTIME] == "next"
+        parish.dies(who, 1)
+    parish.steps(until=5)
+    assert parish.street.started[-1][2] == list(COMMAND)
+    assert parish.journal.catch_up().phase == "rolling_back"
+
+
+def test_a_runtime_whose_name_is_gone_is_replaced_by_the_command(parish: Parish) -> None:
+    parish.steps(until=1)
+    for who in parish.bake():
+        parish.dies(who, -9)
+    parish.steps(until=2)
+    assert parish.street.started[-1][2] == list(COMMAND)
+
+
+def test_a_blue_that_dies_again_and_again_beside_a_serving_green_is_not_started_without_a_pause(parish: Parish) -> None:
+    parish.steps(until=1)
+    blue, _ = parish.bake()
+    parish.say(process(8), e.HandoffRollback(phase="baking", reason="operator"))
+    parish.dies(blue, -9)
+    times = []
+    for number in (2, 3, 4):
+        parish.steps(until=number)
+        who = parish.latest()
+        parish.keeper._settle("blue", "died")
+        parish.say(who, started(serving=False))
+        parish.keeper._step()
+        times.append(parish.street.now_s)
+        parish.dies(who, 1)
+    assert times[1] - times[0] >= 1.0
+    assert times[2] - times[1] >= 2.0
+
+
+def test_a_stopped_gateway_that_never_sat_down_is_ended(parish: Parish) -> None:
+    parish.steps(until=1)
+    parish.street.status[parish.latest()] = "stopped"
+    parish.steps(until=2)
+    assert parish.street.status[parish.street.started[0][1]] == "dead"
+
+
+def test_a_home_without_a_journal_is_kept_all_the_same(tmp_path: Path) -> None:
+    street: Any = Street()
+    keeper = Keeper(tmp_path / "handoff", COMMAND, {}, street, street)
+    for _ in range(3):
+        keeper._step()
+    assert len(street.started) == 1
+    street.status[street.started[0][1]] = "dead"
+    for _ in range(20):
+        keeper._step()
+    assert len(street.started) == 2
+
+
+def test_a_journal_that_cannot_be_written_keeps_nobody_from_being_started(
+    parish: Parish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise HandoffError("the disk is full")
+
+    parish.steps(until=1)
+    blue = parish.serve()
+    monkeypatch.setattr(Journal, "append", full)
+    parish.dies(blue, -9)
+    assert parish.steps(until=2) is None
+    assert len(parish.street.started) == 2
+
+
+def test_what_cannot_be_started_at_first_is_said_and_later_tried_again(parish: Parish) -> None:
+    parish.steps(until=1)
+    parish.dies(parish.serve(), -9)
+    parish.street.broken = True
+    parish.steps(most=20)
+    parish.street.broken = False
+    parish.steps(until=2)
+    assert len(parish.street.started) == 2
+    parish.street.broken = True
+    with pytest.raises(Unstartable):
+        _fresh(parish)._step()
+
+
+def _fresh(parish: Parish) -> Keeper:
+    street: Any = parish.street
+    return Keeper(parish.folder / "nowhere", COMMAND, {}, street, street)

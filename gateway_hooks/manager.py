@@ -29,7 +29,7 @@ from journal.record import Draft, Writer
 from journal.store import Journal, Reader
 from journal.tail import Doorbell
 from replay import decide as d
-from replay.fold import State, fold
+from replay.fold import State, state_of
 
 log = logging.getLogger("handoff_journal")
 IDLE_SAMPLE_S = 60.0
@@ -124,13 +124,13 @@ class Manager(threading.Thread):
 
     def step(self) -> bool:
         """One turn: refold, look, decide, act. True when something was done."""
-        self._state = state = fold(self._reader.all(after=self._state.head.seq), self._state)
+        self._state = state = state_of(self._reader, self._state)
         me = state.head.side_of(self._writer.process)
         if me is None:
             return self._lost_seat()
         view = self._seen.look(state, me, self._writer.process, self._world, self._gateway, self._bell.poke)
         if self._sample(view, me):  # what was said before it counts, and the record shows that it was known
-            self._state = state = fold(self._reader.all(after=state.head.seq), state)
+            self._state = state = state_of(self._reader, state)
             me = state.head.side_of(self._writer.process)
             if me is None:
                 return self._lost_seat()

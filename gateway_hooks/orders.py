@@ -15,7 +15,7 @@ from journal.head import Head
 from journal.record import Draft, Writer
 from journal.store import Journal, Reader
 from replay.decide import deadline_passed
-from replay.fold import State, fold
+from replay.fold import State, state_of
 
 
 class Operator:
@@ -101,7 +101,7 @@ class Operator:
     def _withdraw_if_late(self) -> Head:
         """An old request that nobody has taken up does not stand in the way of a new one."""
         with closing(Reader(self.journal.path)) as reader:
-            state = fold(reader.all())
+            state = state_of(reader)
         if state.head.phase == "requested" and deadline_passed(state, self._system.now(), self._writer.process.boot):
             self.give_up(state)
         return self.journal.catch_up()

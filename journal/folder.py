@@ -13,7 +13,10 @@ from journal.gate import Gate
 
 
 def create(folder: Path, *, at_ns: int) -> None:
-    """Make the folder (0700), its key (0600) and an empty journal. Does nothing when a journal stands there.
+    """Make the folder (0700), its key (0600) and an empty journal.
+
+    A journal that stands there is brought to this version's schema, beside whoever has it open. A gateway that opens an older one
+    leaves it as it is, so that the older version can come back.
 
     Raises:
         DiskTrouble: The folder cannot be written.
@@ -31,6 +34,8 @@ def create(folder: Path, *, at_ns: int) -> None:
             if schema.is_empty(connection):  # also when a creation was cut short
                 schema.create(connection, at_ns)
                 (folder / "bell" / "head").unlink(missing_ok=True)  # another journal's
+            else:
+                schema.migrate(connection, at_ns)
             bring(folder, *above)
     except (OSError, sqlite3.Error) as error:
         raise DiskTrouble(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 
 APPLICATION_ID = 0x484A4C31  # "HJL1"
-VERSION = 1
+VERSION = 2
+"""What a new journal is made as. Any older one is read and written as it stands; ``migrate`` brings it here."""
 
 _V1 = """
 CREATE TABLE events (
@@ -40,6 +41,19 @@ CREATE VIEW timeline AS
 SELECT seq, datetime(at_ns / 1000000000, 'unixepoch') AS at, handoff, role, pid, epoch, type, body FROM events;
 """
 # INSERT OR REPLACE does not fire DELETE triggers, hence the guard before INSERT, which also keeps seqs without gaps.
+
+_V2 = """
+CREATE TABLE snapshots (
+    kind   TEXT PRIMARY KEY,
+    seq    INTEGER NOT NULL,
+    hash   BLOB NOT NULL,
+    form   TEXT NOT NULL,
+    body   BLOB NOT NULL,
+    digest BLOB NOT NULL
+) STRICT;
+"""
+_STEPS = {1: _V1, 2: _V2}
+"""How each version is reached from the one before. Steps only add: whoever has the journal open goes on. None is ever edited."""
 
 _VIEWS = """
 CREATE VIEW IF NOT EXISTS handoffs AS
@@ -100,10 +114,34 @@ VIEWS = ("timeline", "handoffs", "messages", "turns", "polled", "health")
 def create(connection: sqlite3.Connection, at_ns: int) -> None:
     """Make an empty journal in an empty database, in one transaction. ``at_ns``: UTC nanoseconds since 1970."""
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.executescript(
-        f"BEGIN; {_V1} INSERT INTO migrations VALUES (1, {at_ns});"
-        f" PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+    _take_steps(connection, after=0, at_ns=at_ns)
+
+
+def migrate(connection: sqlite3.Connection, at_ns: int) -> None:
+    """Bring a journal of an older schema to this version's, in one transaction; nothing when it is there already.
+
+    The caller holds the gate, or another process could do the same.
+    """
+    application, version = identify(connection)
+    if application == APPLICATION_ID and version < VERSION:
+        _take_steps(connection, after=version, at_ns=at_ns)
+
+
+def _take_steps(connection: sqlite3.Connection, *, after: int, at_ns: int) -> None:
+    steps = "".join(
+        f"{sql} INSERT INTO migrations VALUES ({version}, {at_ns});"
+        for version, sql in _STEPS.items()
+        if version > after
     )
+    try:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {steps}"
+            f" PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+        )
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def add_views(connection: sqlite3.Connection) -> None:

@@ -26,6 +26,7 @@ from journal.head import Head, erases, move
 from journal.law import check
 from journal.reader import COLUMNS, PAGE, PAGED, Reader, record_of
 from journal.record import Draft, Receipt, Record, Stamp, Writer
+from journal.snapshot import EVERY, snapshots
 from journal.trouble import explained, identify, keep_open, require_private, stands, translated
 
 __all__ = ["MAX_BODY", "PAGE", "TIDY_EVENTS", "Journal", "Reader", "create", "read_key"]
@@ -75,7 +76,11 @@ class Journal:
                 for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "busy_timeout = 5000"):
                     self._connection.execute(f"PRAGMA {pragma}")
                 self._inode = self._identity()
-                self._head = Head(hash=GENESIS)
+                self._snapshots = snapshots(self._connection)
+                kept = self._snapshots.kept(self._connection)
+                self._dirty = kept is not None  # what was erased before it may still stand in the log
+                self._head = kept or Head(hash=GENESIS)
+                self._next_snapshot = self._head.seq + EVERY
                 self._catch_up()
             except BaseException:
                 self._connection.close()
@@ -171,6 +176,8 @@ class Journal:
             for draft in drafts:
                 self._insert(head, draft, writer, stamp, check(head, draft, writer))
                 receipts.append(Receipt(head.seq, head.hash))
+            if head.seq >= self._next_snapshot:
+                self._keep(head)
             run("COMMIT")
         except (Refused, sqlite3.IntegrityError):
             run("ROLLBACK")
@@ -197,11 +204,17 @@ class Journal:
                     run("ROLLBACK TO request")
                     request.error = error
                 run("RELEASE request")
+            if head.seq >= self._next_snapshot:
+                self._keep(head)
             run("COMMIT")
         except BaseException:
             self._roll_back()
             raise
         self._head = head
+
+    def _keep(self, head: Head) -> None:
+        self._snapshots.keep(self._connection, head)
+        self._next_snapshot = head.seq + EVERY
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:

@@ -9,7 +9,7 @@ import click
 from gateway_hooks.commands.install import require_config, switch
 from gateway_hooks.commands.shared import Place, pass_place
 from journal.errors import IllegalTransition
-from replay.fold import fold
+from replay.fold import state_of
 
 
 @click.command("uninstall")
@@ -20,7 +20,7 @@ def command(place: Place) -> None:
     kept = place.journal_path if place.journal_path.is_file() else None
     if kept:
         with closing(place.reader()) as reader:
-            head = fold(reader.all()).head
+            head = state_of(reader).head
         if head.open:
             raise IllegalTransition(
                 f"{head.handoff} is open, in phase {head.phase}", hint="end it first: 'complete' or 'rollback'"

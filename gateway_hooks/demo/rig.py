@@ -23,7 +23,7 @@ from journal.events import Phase, Process, Side
 from journal.record import Record
 from journal.store import Reader, create
 from journal.tail import Doorbell
-from replay.fold import State, fold
+from replay.fold import State, fold, state_of
 
 GatewayName = Literal["reference", "hermes"]
 MARK = "HANDOFF_JOURNAL_RIG"
@@ -113,7 +113,7 @@ class Rig:
     def read(self) -> State:
         """What the journal says now."""
         if self._reader is not None:
-            self.state = fold(self._reader.all(after=self.state.head.seq), self.state)
+            self.state = state_of(self._reader, self.state)
         return self.state
 
     def records(self) -> list[Record]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from journal.errors import Refused
 from journal.events import Phase, Process, Role, Side
 from journal.head import Head, advance
 from journal.record import Draft, Record, Stamp, Writer
+from journal.snapshot import pack, unpack
 from journal.store import Journal, Reader, create
 from journal.verify import verify
 from tests.builders import DIGEST, DIGESTS, EXAMPLES, SESSION, accepted, handed_over, process, requested
@@ -247,6 +250,34 @@ def test_folding_a_prefix_and_then_the_rest_is_folding_all(folder: Path, clock: 
     journal = Journal(folder, clock)
     assert journal.head == whole, f"seed {seed}"
     journal.close()
+
+
+def _kinds(value: object) -> object:
+    """The type of a value and of all in it, in the order in which it is walked: 1 is no 1.0, a list no tuple."""
+    parts: list[object] = []
+    if isinstance(value, Head):
+        parts = [getattr(value, f.name) for f in fields(value)]
+    elif isinstance(value, dict):
+        parts = [*value, *value.values()]
+    elif isinstance(value, tuple):
+        parts = list(value)
+    elif isinstance(value, frozenset):
+        parts = sorted(value)
+    return type(value), [_kinds(part) for part in parts], list(value) if isinstance(value, dict) else None
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_head_that_is_packed_and_unpacked_is_the_head_that_was_folded(
+    folder: Path, clock: Callable[[], Stamp], seed: int
+) -> None:
+    _play(folder, clock, seed)
+    with closing(Reader(folder / "journal.db")) as reader:
+        head = Head(hash=GENESIS)
+        for record in reader.all():
+            head = advance(head, record, record.event)
+            again = unpack(pack(head), head.hash)
+            assert again == head, f"seed {seed}, seq {record.seq}"
+            assert _kinds(again) == _kinds(head), f"seed {seed}, seq {record.seq}"
 
 
 def test_the_seeds_reach_every_event_of_the_vocabulary(tmp_path: Path, clock: Callable[[], Stamp]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from journal import events as e
+from journal import schema
 from journal.bell import Bell, read_head
 from journal.chain import GENESIS
 from journal.errors import (
@@ -123,7 +124,7 @@ def test_another_programs_database_is_refused(folder: Path, clock: Callable[[], 
 
 
 def test_a_journal_of_a_later_schema_is_refused(folder: Path, clock: Callable[[], Stamp]) -> None:
-    _raw(folder, "PRAGMA user_version = 2")
+    _raw(folder, f"PRAGMA user_version = {schema.VERSION + 1}")
     with pytest.raises(NewerJournal):
         Journal(folder, clock)
     with pytest.raises(NewerJournal):
@@ -317,6 +318,7 @@ def test_words_go_with_the_event_that_ends_their_use(journal: Journal) -> None:
 _ERASER = """
 import sys; from pathlib import Path
 from journal.store import Journal, Stamp; from journal.record import Draft; from journal import events as e
+from journal import schema
 from tests.builders import *
 journal = Journal(Path(sys.argv[1]), lambda: Stamp(1, 1)); us = writer(BLUE)
 journal.append(Draft(started()), Draft(connected()), accepted(words=b"xyzzy-the-secret" * 400), writer=us)

@@ -39,6 +39,8 @@ def main() -> int:
             print(f"   WRONG: {each}", flush=True)
         if not bad and not given.keep:
             shutil.rmtree(place)
+    if not wrong and not given.keep:
+        shutil.rmtree(folder)
     print(f"{len(chosen) - wrong} of {len(chosen)} causes named rightly{f'; see {folder}' if wrong else ''}")
     return 1 if wrong else 0
 

@@ -93,6 +93,7 @@ class Simulation:
         self.kept = draw.random() < 0.75
         self.keeper: Actor | None = None
         self.retired: list[Actor] = []
+        self.thawed_ns: list[int] = []
         self.operator: Process = Process(pid=7, started=7, boot=self.boot)
 
     # ------------------------------------------------------------------------ what everybody asks
@@ -243,6 +244,7 @@ class Simulation:
         if proc.status == "stopped":
             proc.status = "running"
             self.fired("thaw")
+            self.thawed_ns.append(self.mono_ns)
 
     def _hang(self, fault: Fault, at: Proc | None) -> bool:
         targets = self._targets(fault, at)

@@ -35,7 +35,7 @@ HERMES_LIMITS = Limits(
 )
 BAKE_S = {"complete": 0.8, "early": 60.0, "rollback": 60.0, "failed": 0.8}
 BOOT_S, HANDOFF_S, SETTLE_S = 60.0, 60.0, 60.0
-HERMES_S, HERMES_CHATS = 3.0, 60
+HERMES_S, HERMES_CHATS = 3.0, 15
 """How much longer everything may take with Hermes, and how many chats: from a busy one's queue it drops what floods it."""
 CHATS, TALK_S, MOST = 5, 0.1, 150
 AGAIN_S = 0.7

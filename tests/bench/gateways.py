@@ -27,6 +27,8 @@ def gap(folder: Path, *, messages: int, rounds: int) -> dict[str, Any]:
     python = str(hermes_venv(VERSION) / "bin" / "python")
     ours, theirs = [], []
     for number in range(rounds):
+        for name in ("promoted", "replaced"):
+            (folder / f"{name}-{number}").mkdir(parents=True)
         options = Options("hermes", messages=messages, rate=2.0, slow_s=4.0, bake_s=4.0, python=python)
         report, _, _, _ = asyncio.run(run(folder / f"promoted-{number}", options))
         ours.append(report.gap_ms)
@@ -45,6 +47,8 @@ def tax(folder: Path, *, messages: int) -> dict[str, Any]:
 
 async def _tax(folder: Path, messages: int) -> dict[str, Any]:
     python = str(hermes_venv(VERSION) / "bin" / "python")
+    for name in ("with", "without"):
+        (folder / name).mkdir(parents=True)
     async with AsyncExitStack() as stack:
         rigs = [
             await stack.enter_async_context(Rig(folder / name, "hermes", python=python, installed=installed))

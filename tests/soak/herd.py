@@ -40,7 +40,7 @@ class Outcome:
     ``wrong`` is empty when every promise held, ``late`` when those about time did, which a busy machine may break by itself.
 
     ``wounds`` are those that the writers noted before they dealt them to themselves, and ``killed from outside`` the other kills.
-    ``longest_wait_s`` is one attempt's wait in vain, ``longest_delay_s`` all that one stopped holder cost an append.
+    ``longest_wait_s`` is one attempt's wait in vain, ``longest_delay_s`` all that such a wait cost an append.
     """
 
     events: int = 0
@@ -171,7 +171,7 @@ def _judge(folder: Path, herd: list[_Member], watching: list[_Member], outcome: 
         outcome.late.append(f"somebody waited {outcome.longest_wait_s} s for the gate, the deadline is {DEADLINE_S} s")
     if outcome.longest_delay_s > DEADLINE_S + LATE_S:
         outcome.late.append(
-            f"a stopped holder held an append up for {outcome.longest_delay_s} s, the deadline is {DEADLINE_S} s"
+            f"a wait in vain cost an append {outcome.longest_delay_s} s, the deadline is {DEADLINE_S} s"
         )
     idle = [name for name, times in outcome.checkpoints.items() if not times]
     if idle:

@@ -31,8 +31,8 @@ TIDY_EVERY = 100
 def write(folder: Path, name: str, first: int, count: int, out: int, wounds: dict[str, str]) -> None:
     """Append, and survive what others do.
 
-    Notes: ``a N SEQ`` acknowledged; ``b SECONDS`` waited in vain; ``c`` emptied the log; ``d SECONDS TIMES`` one append was held up
-    so long, by so many holders in turn; ``w N HOW`` is about to be wounded.
+    Notes: ``a N SEQ`` acknowledged; ``b SECONDS`` waited in vain; ``c`` emptied the log; ``d SECONDS TIMES`` one append took
+    so long, freeing the gate included, after so many waits in vain; ``w N HOW`` is about to be wounded.
     """
     system = System()
     me = system.me()
@@ -63,7 +63,8 @@ def write(folder: Path, name: str, first: int, count: int, out: int, wounds: dic
                 break
             except Busy as error:
                 os.write(out, f"b {time.monotonic() - began:.3f}\n".encode())
-                times += free_gate(system, error.holder) is not None
+                times += 1
+                free_gate(system, error.holder)
         os.write(out, f"a {n} {receipt.seq}\n".encode())
         if times:
             os.write(out, f"d {time.monotonic() - first_began:.3f} {times}\n".encode())

@@ -8,6 +8,7 @@
 #   make healthy  200 handoffs of healthy greens under uneven load, and 3,000 made-up days: no rule may fire
 #   make divergence      every fault of a green in the bake, by real processes
 #   make simulate SEEDS=10000  everything in one process, from a seed  (SEED=n runs one again, shrunk when it fails)
+#   make model    every world of the protocol, exhaustively    (ARGS='--messages 2 --kills 1' one size, ARGS=--large many)
 #   make crash    the crash matrix: real processes hurt at every named point   (ARGS='--sample 50 --jobs 4' hands options on)
 #   make power    the power cut at any moment of a recorded run; needs strace, which apt installs when it is missing
 #   make upgrades hermes-agent 0.18.2 to 0.19.0 under traffic: promoted, rolled back, killed in the bake
@@ -25,7 +26,7 @@ CHROMIUM ?= /usr/lib/chromium/chromium
 # pip of the outer Python works on the inner one, so a Python without ensurepip will do
 INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip
 
-.PHONY: demo test healthy divergence upgrades simulate soak-journal breaks datasette crash power bench check venv format clean
+.PHONY: demo test healthy divergence upgrades simulate model soak-journal breaks datasette crash power bench check venv format clean
 
 SEEDS ?= 1000
 
@@ -55,6 +56,10 @@ divergence: $(VENV)/dev
 
 simulate: $(VENV)/dev
 	$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
+	$(if $(SEED),,$(BIN)/python -m tests.model --large)
+
+model: $(VENV)/dev
+	$(BIN)/python -m tests.model $(ARGS)
 
 crash: $(VENV)/dev
 	$(BIN)/python -m tests.crash $(ARGS)

@@ -1,7 +1,9 @@
 """When the journal cannot be written: the gateway goes on as if the plugin were not there, and says so, once and loudly.
 
 That holds while no handoff is open. While one is open nothing is confirmed that cannot be appended: two processes could not agree
-on anything else. A full disk may be over soon, so every write is tried; a journal that is gone or was altered is not tried again.
+on anything else. The reserve is given back to the disk then, and only what ends the handoff is written; when that does not help,
+``replay.alone`` says who serves. A full disk may be over soon, so writing is tried again and again; a journal that is gone or was
+altered is not.
 """
 
 from __future__ import annotations
@@ -18,10 +20,16 @@ FOR_GOOD = (Unusable, NoJournal)
 
 
 class Trouble:
-    """Whether the journal can be written at the moment. ``last`` is why not, None when it can."""
+    """Whether the journal can be written at the moment. ``last`` is why not, None when it can.
+
+    ``spares`` while the disk's last room is kept for the end of the handoff: no message is accepted. ``alone`` while this process
+    serves without the journal though a handoff was open.
+    """
 
     def __init__(self) -> None:
         self.last: HandoffError | None = None
+        self.spares: HandoffError | None = None
+        self.alone = False
         self._said = False
 
     @property
@@ -32,6 +40,13 @@ class Trouble:
         """An append has failed for good or for now."""
         if not self.for_good:
             self.last = error
+
+    def gave_the_reserve(self) -> None:
+        """The reserve was given back: say so, and keep it for the end of the handoff."""
+        self.spares = self.last
+        if self.last is not None:
+            log.critical("THE JOURNAL CANNOT BE WRITTEN: %s", self.last.line())
+            log.critical("its reserve was given back to the disk, and pays for the end of the handoff")
 
     def goes_on_without(self) -> None:
         """The gateway goes on without the journal from here: say so once."""
@@ -47,7 +62,7 @@ class Trouble:
     def over(self) -> None:
         """Something was appended."""
         if self.last is not None and not self.for_good:
-            self.last = None
+            self.last, self.alone = None, False
             if self._said:
                 log.critical("the journal can be written again; messages are in it from here on")
             self._said = False

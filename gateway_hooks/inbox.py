@@ -15,7 +15,7 @@ from contextlib import suppress
 from gateway_hooks.degraded import UNWRITABLE, Trouble
 from gateway_hooks.gateway import Ticket, Update
 from journal import events as e
-from journal.errors import Busy, HandoffError
+from journal.errors import Busy, HandoffError, LostHold
 from journal.head import Head
 from journal.pseudonyms import Pseudonyms, seal
 from journal.record import Draft, Receipt, Writer
@@ -54,6 +54,7 @@ class Inbox:
         self.taking = taking
         self._unread: set[str] = set()
         self.trouble = Trouble()
+        self._owed: dict[int, e.TurnOutcome] = {}
 
     def accept(
         self, platform: str, account: str, updates: Sequence[Update], next_offset: int | None
@@ -65,6 +66,7 @@ class Inbox:
             drafts.append(Draft(e.AdapterOffset(platform=platform, account=who, next_offset=next_offset)))
         with self._lock:
             try:
+                self._spare()
                 receipts = self._append(*drafts)
             except UNWRITABLE:
                 if not self._may_go_without():
@@ -94,8 +96,17 @@ class Inbox:
                 raise
         raise AssertionError("unreachable")
 
+    def _spare(self) -> None:
+        """Raise why no message is accepted while the last room on the disk is kept for the end of the handoff."""
+        if self.trouble.spares is not None:
+            if self._journal.catch_up().open:
+                raise self.trouble.spares
+            self.trouble.spares = None
+
     def _may_go_without(self) -> bool:
-        """Whether we own the adapters and no handoff is open, so that nobody else waits for what we cannot write."""
+        """Whether we own the adapters and no handoff is open, so that nobody else waits for what we cannot write; or serve alone."""
+        if self.trouble.alone:
+            return True
         with suppress(HandoffError):
             self._journal.catch_up()
         head = self._journal.head
@@ -192,17 +203,37 @@ class Inbox:
             self._append(Draft(e.ReplyIntended(turn=turn, part=part, of=of), cause=turn))
 
     def sent(self, turn: int, part: int, reference: str | None) -> None:
-        """See the port."""
-        if turn:
-            self._append(Draft(e.ReplySent(turn=turn, part=part, reference=reference), cause=turn))
+        """See the port. While this process serves without the journal nothing is said, and the reply counts as ambiguous."""
+        try:
+            if turn:
+                self._append(Draft(e.ReplySent(turn=turn, part=part, reference=reference), cause=turn))
+        except UNWRITABLE:
+            if not self.trouble.alone:
+                raise
 
     def finish(self, turn: int, outcome: e.TurnOutcome) -> None:
         """See the port. The first message of a merged turn is settled as the turn ended, the others as merged.
 
-        Where a part was intended and its sending never confirmed, nobody knows: all of them are ambiguous.
+        Where a part was intended and its sending never confirmed, nobody knows: all of them are ambiguous. While this process serves
+        without the journal the turn is owed to it, so that the chat goes on: see ``pay``.
         """
         if not turn:
             return
+        try:
+            self._finish(turn, outcome)
+        except UNWRITABLE:
+            if not self.trouble.alone:
+                raise
+            self._owed[turn] = outcome
+
+    def pay(self) -> None:
+        """Close the turns that ended while the journal could not be written."""
+        for turn, outcome in list(self._owed.items()):
+            with suppress(LostHold):
+                self._finish(turn, outcome)
+            del self._owed[turn]
+
+    def _finish(self, turn: int, outcome: e.TurnOutcome) -> None:
         head = self._journal.head
         held = head.turns.get(turn)
         messages = [seq for seq in held.messages if seq in head.messages] if held else []

@@ -20,6 +20,7 @@ class Lookout:
     """``polling`` to ``fault`` are as in ``replay.decide.View``; times are monotonic nanoseconds, 0 for never.
 
     ``peer_end`` is how the last process of the other side ended; ``unread`` how often loading what it wrote has failed in a row.
+    ``last_seq`` is the last event seen, at ``moved_ns``; ``tried_ns`` when writing was last tried in spite of trouble.
     """
 
     polling: bool
@@ -35,6 +36,9 @@ class Lookout:
     awake_ns: int = 0
     unread: int = 0
     peer_end: str = ""
+    last_seq: int = -1
+    moved_ns: int = 0
+    tried_ns: int = 0
 
     def look(
         self, state: State, me: Side, process: Process, world: World, gateway: Gateway, poke: Callable[[], None]
@@ -53,6 +57,8 @@ class Lookout:
         if now.mono_ns - self.looked_ns > AWAKE_S * 1e9:
             self.awake_ns = now.mono_ns
         self.looked_ns = now.mono_ns
+        if head.seq != self.last_seq:
+            self.last_seq, self.moved_ns = head.seq, now.mono_ns
         awake_s = (now.mono_ns - self.awake_ns) / 1e9
         stopped_s = (now.mono_ns - self.stopped_since_ns) / 1e9 if self.stopped_since_ns else 0.0
         return View(

@@ -13,19 +13,21 @@ from collections.abc import Callable
 from pydantic import ValidationError
 
 from gateway_hooks import wording
-from gateway_hooks.degraded import FOR_GOOD
+from gateway_hooks.degraded import UNWRITABLE
 from gateway_hooks.gateway import Gateway, GatewayFault, Watcher
 from gateway_hooks.health import Examiner
 from gateway_hooks.inbox import Inbox
 from gateway_hooks.lookout import Lookout
 from gateway_hooks.process import World
 from gateway_hooks.settling import free_gate, settle
+from gateway_hooks.without import Without
 from journal import events as e
 from journal.errors import Busy, HandoffError, IllegalTransition
 from journal.events import Process, Side
 from journal.head import adapter_key
 from journal.pseudonyms import Pseudonyms, seal
 from journal.record import Draft, Writer
+from journal.reserve import Reserve
 from journal.store import Journal, Reader
 from journal.tail import Doorbell
 from replay import decide as d
@@ -82,6 +84,8 @@ class Manager(threading.Thread):
         inbox.on_busy = self._free_gate
         self._over = threading.Event()
         self.handed_over = False
+        self._reserve = Reserve(journal.folder)
+        self._without = Without(gateway, inbox, world, writer.process, self._reserve, self._seen)
 
     # --------------------------------------------------------------------------------------- the loop
 
@@ -100,22 +104,19 @@ class Manager(threading.Thread):
             except Busy as error:
                 log.error("%s", error.line())
                 self._free_gate(error.holder)
-            except FOR_GOOD as error:
-                self._give_up(error)
+            except UNWRITABLE as error:
+                self._inbox.trouble.met(error)
+                # by the time now: to wait for a lock may have taken longer than what comes next
+                self._seen.tried_ns = self._world.now().mono_ns
+                self._bell.wait(RETRY_S)
             except (HandoffError, OSError) as error:
                 if str(error) not in troubles:
-                    log.error("%s", _line(error))
+                    log.error("%s", wording.line(error))
                     troubles.add(str(error))
                 self._bell.wait(RETRY_S)
             except Exception:
                 log.exception("handoff-journal: unexpected; going on")
                 self._bell.wait(RETRY_S)
-
-    def _give_up(self, error: HandoffError) -> None:
-        """The journal is gone, or not what it was: a person has to look. The gateway serves on without; an open handoff waits."""
-        self._inbox.trouble.met(error)
-        self._inbox.trouble.goes_on_without()
-        self._over.wait()
 
     def stop(self) -> None:
         """End the loop at its next turn."""
@@ -124,11 +125,13 @@ class Manager(threading.Thread):
 
     def step(self) -> bool:
         """One turn: refold, look, decide, act. True when something was done."""
-        self._state = state = state_of(self._reader, self._state)
+        self._state = state = self._without.refolded(self._reader, self._state)
         me = state.head.side_of(self._writer.process)
         if me is None:
             return self._lost_seat()
         view = self._seen.look(state, me, self._writer.process, self._world, self._gateway, self._bell.poke)
+        if self._inbox.trouble.last is not None and not self._without.tries(view):
+            return self._without.act(state, view)
         if self._sample(view, me):  # what was said before it counts, and the record shows that it was known
             self._state = state = state_of(self._reader, state)
             me = state.head.side_of(self._writer.process)
@@ -139,6 +142,7 @@ class Manager(threading.Thread):
         if diverged is not None:
             self._decide(diverged)
             return True
+        self._inbox.pay()
         action = d.decide(state, view)
         acted = self._act(action, me) if action is not None else False
         if state.head.owner == me and self._seen.polling:
@@ -198,6 +202,7 @@ class Manager(threading.Thread):
         """Say what was decided on the state as folded: refused when the phase has moved since, even to the same of another handoff."""
         phase_seq = self._state.head.phase_seq
         self._journal.append(*(Draft(event, phase_seq=phase_seq) for event in events), writer=self._writer)
+        self._inbox.trouble.over()
 
     def _settle(self, side: Side, how: str) -> None:
         process = self._state.head.process(side) or (self._state.head.expected_green if side == "green" else None)
@@ -217,10 +222,13 @@ class Manager(threading.Thread):
             self._settle(side, how)
 
     def _spawn(self) -> None:
+        if not self._reserve.hold():
+            self._decide(e.HandoffFailed(reason="fault", detail="the disk has no room for the journal's reserve"))
+            return
         try:
             green = self._spawner(self._state)
         except (HandoffError, OSError) as error:
-            self._decide(e.HandoffFailed(reason="spawn", detail=_line(error)[:200]))
+            self._decide(e.HandoffFailed(reason="spawn", detail=wording.line(error)[:200]))
             return
         self._decide(e.GreenSpawned(green=green), e.HandoffInit(green=green))
 
@@ -377,7 +385,5 @@ class Manager(threading.Thread):
                 self._adopt()  # what could not be adopted at first
             self._journal.catch_up()  # what the other side has erased counts too
             self._journal.tidy()
-
-
-def _line(error: HandoffError | OSError) -> str:
-    return error.line() if isinstance(error, HandoffError) else f"{error}; out of descriptors, or of disk?"
+            if not self._state.head.open:
+                self._reserve.hold()

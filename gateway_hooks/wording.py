@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway_hooks.gateway import Flushed, Health, Identity
 from journal import events as e
+from journal.errors import HandoffError
 from journal.pseudonyms import Pseudonyms
 
 
@@ -47,3 +48,8 @@ def ended(code: int | None) -> str:
     if code is None:
         return ""
     return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def line(error: HandoffError | OSError) -> str:
+    """One line for the log: what is wrong, and what may be done."""
+    return error.line() if isinstance(error, HandoffError) else f"{error}; out of descriptors, or of disk?"

@@ -10,6 +10,7 @@ from journal import schema
 from journal.durable import KEY_LENGTH, bring, make_key
 from journal.errors import DiskTrouble, NoJournal
 from journal.gate import Gate
+from journal.reserve import Reserve
 
 
 def create(folder: Path, *, at_ns: int) -> None:
@@ -37,6 +38,7 @@ def create(folder: Path, *, at_ns: int) -> None:
             else:
                 schema.migrate(connection, at_ns)
             bring(folder, *above)
+        Reserve(folder).hold()
     except (OSError, sqlite3.Error) as error:
         raise DiskTrouble(
             f"cannot create a journal in {folder}: {error}", hint="check the folder and the disk"

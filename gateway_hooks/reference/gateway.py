@@ -153,7 +153,7 @@ class ReferenceGateway:
 
     async def _poll(self) -> None:
         """Poll, journal, dispatch; the next poll confirms. The platform keeps the offset, so the first one names none."""
-        first = True
+        first, refused = True, ""
         while True:
             try:
                 batch = await self._bot.updates(self._next_offset, 0 if first else 10)
@@ -177,9 +177,11 @@ class ReferenceGateway:
                 self._lanes.let_go()
                 return
             except HandoffError as error:  # not journaled: not confirmed either, the platform gives it again
-                log.error("%s", error.line())
+                if error.line() != refused:
+                    log.error("%s", refused := error.line())
                 await asyncio.sleep(RETRY_S)
                 continue
+            refused = ""
             self._next_offset = following
             for ticket in tickets:
                 if ticket.dispatch:

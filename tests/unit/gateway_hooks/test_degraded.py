@@ -208,6 +208,7 @@ def test_the_manager_stops_writing_says_so_once_and_leaves_the_gateway_alone(
             break
         manager.join(0.02)
     assert manager._inbox.trouble.for_good
+    assert manager._inbox.trouble.alone
     said = len(caplog.records)
     for _ in range(20):
         manager._bell.poke()
@@ -240,3 +241,32 @@ def test_a_bad_row_at_the_end_is_found_by_the_next_append_and_nothing_is_chained
         assert caught.value.seq == 2
     with pytest.raises(Tampered):
         desk.journal.catch_up()
+
+
+def test_a_turn_that_ends_while_nothing_can_be_written_is_owed_and_its_chat_goes_on(desk: Desk) -> None:
+    (ticket,) = desk.accept()
+    turn = desk.inbox.start([ticket.message], "ada")
+    desk.inbox.intend(turn, 0, 1)
+    desk.journal._connection.execute("PRAGMA busy_timeout = 0")
+    with closing(sqlite3.connect(desk.journal.path, isolation_level=None)) as stranger:
+        stranger.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DiskTrouble):
+            desk.inbox.finish(turn, "answered")
+        desk.inbox.trouble.alone = True
+        desk.inbox.sent(turn, 0, "m1")
+        desk.inbox.finish(turn, "answered")
+    assert desk.journal.head.turns
+    desk.inbox.pay()
+    desk.inbox.pay()
+    assert not desk.journal.head.turns
+    assert not desk.journal.head.messages
+
+
+def test_while_the_reserve_is_spent_no_message_is_accepted_before_the_handoff_is_over(desk: Desk) -> None:
+    desk.say(OTHER, requested())
+    desk.inbox.trouble.met(DiskTrouble("full"))
+    desk.inbox.trouble.gave_the_reserve()
+    with pytest.raises(DiskTrouble):
+        desk.accept()
+    desk.say(BLUE, e.HandoffFailed(reason="fault"))
+    assert desk.accept()[0].message

@@ -120,7 +120,7 @@ def test_a_gate_and_a_bell_that_were_deleted_come_back_and_both_sides_meet_there
 def small_disk(place: Path) -> Iterator[bool]:
     """A real disk of 3 MB at ``place`` where one may be mounted; whether it is one."""
     place.mkdir(parents=True)
-    told = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m,mode=700", "tmpfs", str(place)], capture_output=True)
+    told = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m,mode=700", "tmpfs", str(place)], capture_output=True)
     try:
         yield told.returncode == 0
     finally:
@@ -182,31 +182,6 @@ def test_on_a_full_disk_the_gateway_goes_on_without_and_comes_back(tmp_path: Pat
                 assert day.last_seq() > before + 10
                 assert day.verdict().good
                 assert len(day.complaints()) == 3
-
-    asyncio.run(day_of_want())
-
-
-def test_on_a_full_disk_in_a_handoff_nothing_is_confirmed_and_everything_answered_later(tmp_path: Path) -> None:
-    async def day_of_want() -> None:
-        with small_disk(tmp_path / "home" / "handoff") as real:
-            async with a_day(tmp_path) as day:
-                disk = Fullness(day, real)
-                await day.chat(2)
-                assert (await day.type("promote", "--no-wait", "--bake", "1h"))[0] == 0
-                await day.chat(2)
-                seq = (await day.settled()).head.seq
-                disk.fill()
-                waiting = [day.ask("x" * 8000, chat=600 + n) for n in range(5)]
-                polls = len(day.rig.bot.log.calls)
-                await day.rig.bot.until(lambda calls: len(calls) > polls + 6, timeout_s=60)
-                offered = [c for c in day.rig.bot.log.calls if len(c.update_ids) and c.status == 200]
-                assert offered[-1].update_ids[0] == offered[-3].update_ids[0], "the same ones again: not confirmed"
-                disk.give_back()
-                await day.answer(*waiting)
-                await day.settled()
-                day.everybody_was_answered_once()
-                assert day.last_seq() > seq
-                assert day.verdict().good
 
     asyncio.run(day_of_want())
 

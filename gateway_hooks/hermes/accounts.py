@@ -124,13 +124,17 @@ class Accounts:
             self.feed(ticket)
 
     async def tend(self, queues: Queues, turns: Turns) -> None:
-        """Feed what was thrown away between poll and handler, and settle what Hermes dropped from its own queues."""
+        """Feed what was thrown away between poll and handler, and what Hermes dropped from its own queues; settle what it drops for
+        good."""
         self.feed_early()
         waiting = queues.ids()
         for each in self._all:
             each.feed_unseen()
             for update_id in each.inbox.strays(waiting):
-                log.warning("Hermes dropped a message from its own queue; it is settled as abandoned")
+                if each.feed_dropped(update_id):
+                    log.warning("Hermes dropped a message from its own queue; it is fed again")
+                    continue
+                log.error("Hermes dropped a message from its own queue again and again; it is settled as abandoned")
                 for message in each.inbox.drop(update_id):
                     await turns.write("settle", message, "abandoned")
 

@@ -13,6 +13,8 @@ from typing import Literal
 from gateway_hooks.gateway import Ticket
 
 LOOKS = 5
+FEEDS = 3
+"""How often one message is fed to the gateway's handlers before it is given up."""
 Place = Literal["fetched", "seen", "carried", "started"]
 
 
@@ -22,15 +24,17 @@ class Item:
 
     ``fetched``: journaled, not yet handed to the handlers. ``seen``: a handler has it. ``carried``: it waits in one of the
     gateway's own queues. ``started``: a turn was opened for it, and whoever opened it settles it. ``again``: the journal has
-    given it back, so it may have been started before, by a process that died.
+    given it back, so it may have been started before, by a process that died. ``tickets`` are what the platform sent for each of
+    the messages, ``fed`` is how often they went to the handlers.
     """
 
-    ticket: Ticket
+    tickets: list[Ticket]
     at_s: float
     place: Place = "fetched"
     messages: list[int] = field(default_factory=list)
     missed: int = 0
     again: bool = False
+    fed: int = 1
 
 
 class Inbox:
@@ -49,13 +53,13 @@ class Inbox:
         """Remember what was journaled and may be dispatched. What is on its way already stays: a batch may be fetched twice."""
         for ticket in tickets:
             if ticket.dispatch and ticket.update.update_id not in self._items:
-                self._items[ticket.update.update_id] = Item(ticket, now_s, messages=[ticket.message])
+                self._items[ticket.update.update_id] = Item([ticket], now_s, messages=[ticket.message])
 
     def due(self, ticket: Ticket, *, now_s: float) -> bool:
         """Note that a message has come back to be dispatched; False when it is on its way here already."""
         if ticket.update.update_id in self._items:
             return False
-        self._items[ticket.update.update_id] = Item(ticket, now_s, messages=[ticket.message], again=True)
+        self._items[ticket.update.update_id] = Item([ticket], now_s, messages=[ticket.message], again=True)
         return True
 
     def see(self, update_id: str) -> Ticket | None:
@@ -64,7 +68,7 @@ class Inbox:
         if item is None or item.place != "fetched":
             return None
         item.place = "seen"
-        return item.ticket
+        return item.tickets[0]
 
     def carry(self, update_id: str) -> None:
         """The event made from this update waits in a queue of the gateway."""
@@ -78,6 +82,8 @@ class Inbox:
         if target is None or item is None or target is item:
             return False
         target.messages.extend(message for message in item.messages if message not in target.messages)
+        target.tickets.extend(item.tickets)
+        target.fed = max(target.fed, item.fed)
         del self._items[update_id]
         return True
 
@@ -105,6 +111,19 @@ class Inbox:
         item = self._items.pop(update_id, None)
         return () if item is None else tuple(item.messages)
 
+    def feed_again(self, update_id: str, *, now_s: float) -> tuple[Ticket, ...]:
+        """Begin anew with what an event spoke for, since the gateway has dropped it; nothing once it was fed ``FEEDS`` times."""
+        item = self._items.get(update_id)
+        if item is None or item.place == "started" or item.fed >= FEEDS:
+            return ()
+        del self._items[update_id]
+        for ticket in item.tickets:
+            messages = [ticket.message]
+            self._items[ticket.update.update_id] = Item(
+                [ticket], now_s, messages=messages, again=True, fed=item.fed + 1
+            )
+        return tuple(item.tickets)
+
     def throw_away(self) -> int:
         """Forget all that was not started: the journal has it. Returns how many events went."""
         gone = [update_id for update_id, item in self._items.items() if item.place != "started"]
@@ -115,7 +134,7 @@ class Inbox:
     def unseen(self, *, older_than_s: float, now_s: float) -> tuple[Ticket, ...]:
         """Due messages that no handler has seen: a poll handed them over and its result was thrown away."""
         return tuple(
-            item.ticket
+            item.tickets[0]
             for item in self._items.values()
             if item.place == "fetched" and now_s - item.at_s >= older_than_s
         )

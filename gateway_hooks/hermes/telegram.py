@@ -170,6 +170,13 @@ class Telegram:
             log.info("feeding an update again that no handler has seen")
             self._put(ticket)
 
+    def feed_dropped(self, update_id: str) -> bool:
+        """Feed again what Hermes dropped from its own queue. False when that was done often enough, or nothing is started now."""
+        tickets = self.inbox.feed_again(update_id, now_s=time.monotonic()) if self._hold.starting and self._app else ()
+        for ticket in tickets:
+            self._put(ticket)
+        return bool(tickets)
+
     def _put(self, ticket: Ticket) -> None:
         telegram = module("telegram")
         app = self._app

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from gateway_hooks.demo.rig import Rig
+from gateway_hooks.demo.rig import MARK, Rig
 from gateway_hooks.orders import Operator
 from gateway_hooks.process import System
 from journal.events import HandoffRequested, Limits, Process
@@ -44,7 +44,7 @@ class Town:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "HERMES_HOME": str(self.home), "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "HERMES_HOME": str(self.home), "PYTHONUNBUFFERED": "1", MARK: str(self.rig.folder)},
         )
 
     def type(self, *words: str) -> tuple[int, str, str]:

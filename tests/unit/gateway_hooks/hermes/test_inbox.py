@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway_hooks.gateway import Ticket, Update
-from gateway_hooks.hermes.inbox import LOOKS, Inbox
+from gateway_hooks.hermes.inbox import FEEDS, LOOKS, Inbox
 
 
 def ticket(number: int, *, dispatch: bool = True) -> Ticket:
@@ -79,3 +79,24 @@ def test_what_the_journal_has_given_back_may_have_been_started_before() -> None:
     inbox = filled(1)
     assert inbox.due(ticket(2), now_s=0.0)
     assert [inbox.again(f"u{number}") for number in (1, 2, 3)] == [False, True, False]
+
+
+def test_what_the_gateway_dropped_is_fed_again_each_message_by_itself_and_not_for_ever() -> None:
+    inbox = filled(1, 2)
+    for update_id in ("u1", "u2"):
+        inbox.see(update_id)
+        inbox.carry(update_id)
+    inbox.merge("u1", "u2")
+    assert inbox.feed_again("u1", now_s=1.0) == (ticket(1), ticket(2))
+    assert [inbox.see(update_id) for update_id in ("u1", "u2")] == [ticket(1), ticket(2)]
+    for _ in range(FEEDS - 2):
+        assert inbox.feed_again("u2", now_s=2.0) == (ticket(2),)
+    assert inbox.feed_again("u2", now_s=3.0) == ()
+    assert inbox.messages("u2") == (2,), "it is still to be settled"
+
+
+def test_what_was_started_is_never_fed_again() -> None:
+    inbox = filled(1)
+    inbox.start("u1")
+    assert inbox.feed_again("u1", now_s=1.0) == ()
+    assert inbox.feed_again("u9", now_s=1.0) == ()

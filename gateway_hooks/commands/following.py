@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def progress_for(place: Place) -> Progress:
     return Live() if sys.stdout.isatty() else Plain()
 
 
-def follow(folder: Path, handoff: str, progress: Progress, *, after: int = 0) -> Iterator[tuple[State, bool]]:
+def follow(folder: Path, handoff: str, progress: Progress, *, after: int = 0) -> Generator[tuple[State, bool]]:
     """The state after each transition of that handoff (False: the past, perhaps), and whenever the journal was read to its end
     (True: the present). Steps beyond seq ``after`` go to ``progress``."""
     hush()
@@ -76,27 +77,29 @@ def wait_until(
     system = System()
     begun = system.now().mono_ns
     alive_ns = begun
-    for state, present in follow(operator.journal.folder, handoff, progress, after=after):
-        if state.head.phase in AT_REST or holds(state):
-            return state
-        if not present:
-            continue
-        now, head = system.now(), state.head
-        if head.phase == "requested" and request_is_lost(state, system):
-            operator.give_up(state)
-        sides = [p for p in (head.blue, head.green, head.expected_green) if p is not None]
-        if any(system.probe(p) != "dead" for p in sides):
-            alive_ns = now.mono_ns
-        elif now.mono_ns - alive_ns > ALONE_S * 1e9:
-            raise HandoffError(
-                f"both sides of {handoff} are gone in phase {head.phase}",
-                hint="start the gateway: it goes on from the journal",
-            )
-        if timeout_s is not None and now.mono_ns - begun > timeout_s * 1e9:
-            raise HandoffError(
-                f"{handoff} is in phase {head.phase} after {timeout_s:g} s; what was ordered stands",
-                hint="watch it with 'handoff-journal status'",
-            )
+    # Closed by name: an interrupt that hits a generator which is merely dropped is swallowed by the interpreter.
+    with closing(follow(operator.journal.folder, handoff, progress, after=after)) as steps:
+        for state, present in steps:
+            if state.head.phase in AT_REST or holds(state):
+                return state
+            if not present:
+                continue
+            now, head = system.now(), state.head
+            if head.phase == "requested" and request_is_lost(state, system):
+                operator.give_up(state)
+            sides = [p for p in (head.blue, head.green, head.expected_green) if p is not None]
+            if any(system.probe(p) != "dead" for p in sides):
+                alive_ns = now.mono_ns
+            elif now.mono_ns - alive_ns > ALONE_S * 1e9:
+                raise HandoffError(
+                    f"both sides of {handoff} are gone in phase {head.phase}",
+                    hint="start the gateway: it goes on from the journal",
+                )
+            if timeout_s is not None and now.mono_ns - begun > timeout_s * 1e9:
+                raise HandoffError(
+                    f"{handoff} is in phase {head.phase} after {timeout_s:g} s; what was ordered stands",
+                    hint="watch it with 'handoff-journal status'",
+                )
     raise AssertionError("follow never ends by itself")
 
 

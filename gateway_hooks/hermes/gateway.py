@@ -194,6 +194,7 @@ class HermesGateway(Gateway):
         self._guards.release()
         await self._others.disconnect(self._accounts.adapters)
         self._watchers.park()
+        await self.hold.written()
         return offsets
 
     async def _connect(self) -> Offsets:

@@ -67,6 +67,10 @@ class Hold:
         """Make one blocking call of the ledger off the loop; calls keep the order in which they were made."""
         return await asyncio.get_running_loop().run_in_executor(self._writer, lambda: call(*arguments))
 
+    async def written(self) -> None:
+        """Wait until every call made so far has returned."""
+        await self.write(lambda: None)
+
     def while_held(self, watcher: Callable[..., Any]) -> Callable[..., Any]:
         """Let one of the gateway's endless watchers run only while the adapters are ours; it starts afresh each time."""
 

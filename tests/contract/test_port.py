@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
 from gateway_hooks.demo.markers import answered
 from gateway_hooks.demo.shapes import BOT_ID
 from tests.contract.stage import Line, Stage
-from tests.contract.strings import Player, Record, due
+from tests.contract.strings import WAIT_S, Player, Record, due
 
 ADAPTER = f"telegram:{BOT_ID}"
+A_MOMENT_S = 0.5
+"""What waits as it should is never seen to return meanwhile; what does not wait has long returned."""
 
 
 def fetched(line: Line) -> Callable[[Record], bool]:
@@ -309,13 +312,21 @@ def test_what_waits_behind_a_turn_is_not_started_after_pause_and_is_when_it_come
     assert len(stage.answers(behind)) == 1
 
 
-def test_a_batch_on_its_way_to_the_ledger_is_not_started_after_pause(stage: Stage, blue: Player) -> None:
+def test_pause_waits_for_a_batch_on_its_way_to_the_ledger_which_is_not_started_any_more(
+    stage: Stage, blue: Player
+) -> None:
     blue.hold("accept")
     line = stage.say()
     blue.until(fetched(line), "accept is called")
-    blue.pause()
-    blue.release("accept")
-    record = blue.until(told("accept", line), "the message is accepted all the same")
+    with ThreadPoolExecutor(1) as hands:
+        pausing = hands.submit(blue.pause)
+        try:
+            assert not wait([pausing], timeout=A_MOMENT_S).done, "pause returned while a batch was on its way"
+        finally:
+            blue.release("accept")
+        pausing.result(timeout=WAIT_S)
+    record = blue.record()
+    assert [e.call for e in record.about(line.marker) if e.ended_ns] == ["accept"]
     blue.connect()
     assert "start" not in another_is_answered(stage, blue).calls(line.marker)
     blue.take_up(due(record.tickets(line.marker)[0]))

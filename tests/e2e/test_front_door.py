@@ -22,6 +22,7 @@ from gateway_hooks.demo.rig import MARK, Rig
 from gateway_hooks.orders import Operator
 from gateway_hooks.process import System
 from journal.events import HandoffRequested, Limits, Process
+from journal.gate import Gate
 from journal.record import Draft, Record, Writer
 from journal.store import Reader
 from journal.tail import Doorbell
@@ -36,16 +37,25 @@ class Town:
 
     def __init__(self, rig: Rig, blue: Process) -> None:
         self.rig, self.blue, self.home = rig, blue, rig.home
+        self._typed: list[subprocess.Popen[str]] = []
+
+    def close(self) -> None:
+        """End what was typed and still runs: a test that failed waits for nothing any more."""
+        for child in (each for each in self._typed if each.poll() is None):
+            child.kill()
+            child.communicate(timeout=PATIENCE_S)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Type a command and do not wait for it."""
-        return subprocess.Popen(
+        child = subprocess.Popen(
             [sys.executable, "-m", "gateway_hooks.cli", *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "HERMES_HOME": str(self.home), "PYTHONUNBUFFERED": "1", MARK: str(self.rig.folder)},
         )
+        self._typed.append(child)
+        return child
 
     def type(self, *words: str) -> tuple[int, str, str]:
         """Type a command: its exit code, stdout and stderr."""
@@ -68,8 +78,9 @@ class Town:
             reader.close()
 
     def freeze_blue(self) -> None:
-        """Stop the gateway's process."""
-        freeze(self.rig.system, self.blue)
+        """Stop the gateway's process while it is not at the journal's gate."""
+        with closing(Gate(self.rig.journal / "gate")) as gate, gate.held():
+            freeze(self.rig.system, self.blue)
 
     def until(self, holds: Callable[[State], bool]) -> State:
         """Wait until the journal says so."""
@@ -106,7 +117,8 @@ def a_town(folder: Path) -> Iterator[Town]:
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        yield ready.result(PATIENCE_S)
+        with closing(ready.result(PATIENCE_S)) as town:
+            yield town
     finally:
         loop.call_soon_threadsafe(over.set)
         thread.join(PATIENCE_S)

@@ -82,6 +82,21 @@ def test_an_order_that_is_not_carried_out_in_time_is_said_to_stand(home: Home, o
         wait_until(operator, "h-1", Silent(), never, timeout_s=0.0)
 
 
+def test_ctrl_c_that_hits_while_the_journal_is_being_closed_is_not_swallowed(
+    home: Home, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.bake()
+    close = Reader.close
+
+    def interrupted(reader: Reader) -> None:
+        close(reader)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Reader, "close", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        wait_until(operator, "h-1", Silent(), lambda _: True, timeout_s=WAIT_S)
+
+
 def test_following_ends_with_its_own_handoff_though_another_has_begun(home: Home, operator: Operator) -> None:
     home.serve().request()
     home.say(home.blue, e.HandoffFailed(reason="fault"))
@@ -98,7 +113,7 @@ def test_only_what_is_new_is_told_on_request(home: Home) -> None:
     after = home.say(home.system.me(), e.HandoffCompleteRequested()) - 1
     steps = follow(home.folder, "h-1", Plain(told.append), after=after)
     assert any(state.complete_requested for state, _ in steps)
-    steps.close()  # type: ignore[attr-defined]
+    steps.close()
     assert len(told) == 1
     assert "HANDOFF_COMPLETE_REQUESTED" in told[0]
 

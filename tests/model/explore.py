@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from journal.chain import GENESIS
+from journal.errors import Refused
 from journal.head import Head
 from replay.fold import State
 from tests.model.acting import _sit
@@ -19,7 +20,7 @@ from tests.model.watch import good, unsafe
 from tests.model.world import Poll, Proc, Size, World, key, number
 
 BREAKS = "it breaks:"
-_BROKEN = (AttributeError, NameError, TypeError, ValueError, KeyError)
+_BROKEN = (AttributeError, NameError, TypeError, ValueError, KeyError, Refused)
 """What a mutant may do that the product never does."""
 
 

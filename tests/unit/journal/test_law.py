@@ -546,6 +546,16 @@ def test_a_seated_process_may_always_say_that_it_paused(phase: Phase) -> None:
         assert who not in book.head.connected.values()
 
 
+@pytest.mark.parametrize("role", ["operator", "keeper"])
+@pytest.mark.parametrize(
+    "event", [Draft(paused()), Draft(flushed()), Draft(health()), handed_over()], ids=lambda d: d.event.TYPE
+)
+def test_what_a_gateway_says_of_itself_is_not_for_others_to_say(event: Draft, role: Role) -> None:
+    book = Book().reach("baking")
+    with pytest.raises(IllegalTransition):
+        book.say(OPERATOR, event, role)
+
+
 def test_pausing_lets_go_of_nobody_elses_adapter() -> None:
     book = Book().reach("baking")
     book.say(BLUE, paused())

@@ -299,6 +299,15 @@ def test_a_bake_has_no_deadline() -> None:
     assert decide(history.state, history.view("blue")) is None
 
 
+def test_a_bake_in_which_somebodys_word_is_missing_is_not_over_however_long_it_lasts() -> None:
+    history = History().baking(bake_s=60.0).wait(100)
+    history.sample(GREEN)
+    state, view = history.state.copy(), history.view("blue")
+    assert d.bake_over(state, view.now, view.boot)
+    state.terms = e.HandoffTerms(confirm_within_s=1e6)
+    assert not d.bake_over(state, view.now, view.boot)
+
+
 # ---------------------------------------------------------------------------------------------- green fails, blue rolls back
 
 
@@ -355,6 +364,13 @@ def test_green_rolls_back_on_its_own_fault_while_blue_lives(phase: Phase) -> Non
     history = before(phase)
     event = said(decide(history.state, history.view("green", fault="it does not connect")))
     assert event == e.HandoffRollback(phase=phase, reason="fault", detail="it does not connect")
+
+
+@pytest.mark.parametrize("phase", ["init", "ack", "active", "baking"])
+def test_blue_rolls_back_when_its_own_gateway_fails(phase: Phase) -> None:
+    history = before(phase)
+    event = said(decide(history.state, history.view("blue", fault="it does not pause")))
+    assert event == e.HandoffRollback(phase=phase, reason="fault", detail="it does not pause")
 
 
 def test_green_keeps_serving_with_a_fault_when_blue_is_gone() -> None:

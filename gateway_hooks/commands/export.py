@@ -19,12 +19,14 @@ Form = Literal["journal", "jsonl", "csv"]
 
 @click.command("export")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--jsonl", "form", flag_value="jsonl", help="One JSON object a line, as 'log --json' prints them.")
-@click.option("--csv", "form", flag_value="csv", help="A table of the events, for a spreadsheet.")
+@click.option("--jsonl", is_flag=True, help="One JSON object a line, as 'log --json' prints them.")
+@click.option("--csv", is_flag=True, help="A table of the events, for a spreadsheet.")
 @pass_place
-def command(place: Place, file: Path, form: Form | None) -> None:
+def command(place: Place, file: Path, jsonl: bool, csv: bool) -> None:
     """Copy the journal into one new file, consistent, while everything runs."""
-    form = form or "journal"
+    if jsonl and csv:
+        raise click.UsageError("a file is --jsonl or --csv, not both: export twice")
+    form: Form = "jsonl" if jsonl else "csv" if csv else "journal"
     with closing(place.reader()) as reader:
         made = _write(reader, file, form)
     head = {"seq": made.seq, "hash": made.hash.hex()} if made.events else None

@@ -220,3 +220,10 @@ def test_a_journal_that_is_not_there_or_is_none_is_one_line(run: Run, tmp_path: 
     other.write_text("something else\n" * 100)
     code, out, err = run(command, "--journal", other)
     assert (code, out, len(err.splitlines())) == (5, "", 1)
+
+
+def test_an_export_has_one_form(run: Run, good: Path, tmp_path: Path) -> None:
+    code, out, err = run("--journal", good, "export", "--csv", "--jsonl", tmp_path / "copy")
+    assert (code, out) == (2, "")
+    assert "--jsonl or --csv, not both" in err
+    assert not (tmp_path / "copy").exists()

@@ -15,7 +15,7 @@ from journal.chain import GENESIS
 from journal.export import to_database
 from journal.head import Head, advance
 from journal.record import Draft, Record, Stamp
-from journal.store import Journal, Reader
+from journal.store import Journal, Reader, create
 from journal.verify import verify
 from tests.bench.workload import BEGIN, US, drafts
 
@@ -27,10 +27,14 @@ def long(folder: Path, clock: Callable[[], Stamp], monkeypatch: pytest.MonkeyPat
     """A journal of 54 events whose last snapshot was taken at seq 40; its last message is in the middle of its turn."""
     monkeypatch.setattr(store, "EVERY", EVERY)
     with closing(Journal(folder, clock)) as journal:
-        journal.append(*BEGIN, writer=US)
-        for draft in drafts(EVENTS - len(BEGIN)):
-            journal.append(draft, writer=US)
+        _fill(journal)
     return folder
+
+
+def _fill(journal: Journal) -> None:
+    journal.append(*BEGIN, writer=US)
+    for draft in drafts(EVENTS - len(BEGIN)):
+        journal.append(draft, writer=US)
 
 
 @pytest.fixture
@@ -106,6 +110,21 @@ def test_a_snapshot_whose_digest_fits_what_is_no_head_is_passed_over(
             with closing(Journal(long, clock)) as journal:
                 assert journal.head == _head(long)
     assert folded == list(range(1, EVENTS + 1)) * 4
+
+
+def test_a_whole_snapshot_of_another_record_is_passed_over(
+    long: Path, clock: Callable[[], Stamp], folded: list[int], tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    create(other, at_ns=1)
+    clock()  # the same events, a moment later
+    with closing(Journal(other, clock)) as journal:
+        _fill(journal)
+    statements = "DELETE FROM snapshots", "INSERT INTO snapshots SELECT * FROM other.snapshots"
+    _changed(long, f"ATTACH '{other / 'journal.db'}' AS other", *statements)
+    with closing(Journal(long, clock)) as journal:
+        assert folded[:1] == [1]
+        assert journal.head == _head(long)
 
 
 def test_other_code_takes_no_snapshot_of_ours(

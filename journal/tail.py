@@ -45,18 +45,19 @@ class Doorbell(FileSystemEventHandler):
 
     def wait(self, timeout_s: float) -> None:
         """Sleep until something may be new, at most ``timeout_s``."""
+        if self._arm():  # what rang there before nobody heard
+            return
         self._rung.wait(timeout_s)
         self._rung.clear()
-        self._arm()
 
-    def _arm(self) -> None:
-        """Watch the folder that stands there now; a replaced folder has another inode."""
+    def _arm(self) -> bool:
+        """Watch the folder that stands there now; a replaced folder has another inode. True when it is watched only from now on."""
         try:
             inode = self._folder.stat().st_ino
         except OSError:
-            return
+            return False
         if inode == self._inode:
-            return
+            return False
         self.close()
         observer = Observer()
         observer.daemon = True
@@ -64,6 +65,7 @@ class Doorbell(FileSystemEventHandler):
             observer.schedule(self, str(self._folder))
             observer.start()
             self._observer, self._inode = observer, inode
+        return self._inode == inode
 
     def close(self) -> None:
         """Stop watching."""

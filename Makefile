@@ -12,6 +12,7 @@
 #   make crash    the crash matrix: real processes hurt at every named point   (ARGS='--sample 50 --jobs 4' hands options on)
 #   make power    the power cut at any moment of a recorded run; needs strace, which apt installs when it is missing
 #   make upgrades hermes-agent 0.18.2 to 0.19.0 under traffic: promoted, rolled back, killed in the bake
+#   make kept-work 500 messages that green answered in the bake, then a rollback: does blue know them?  (ARGS='--messages 50')
 #   make pages    the audit's page in a real browser; Chromium is installed by apt when it is missing, for which it must be root
 #   make incidents       42 ways to break a handoff from outside: the audit must name each   (ARGS='--only killed' hands options on)
 #   make bench    how fast it is, beside what it is compared with  (ARGS='--events 100000' hands options on)
@@ -84,6 +85,12 @@ incidents: $(VENV)/dev
 
 upgrades: $(VENV)/dev
 	EVERY_UPGRADE=1 $(BIN)/python -m pytest tests/e2e/test_upgrade.py $(ARGS)
+
+.PHONY: kept-work
+kept-work: $(VENV)/dev
+	$(BIN)/python -m tests.e2e.kept_work --way reference $(ARGS)
+	$(BIN)/python -m tests.e2e.kept_work --way hermes $(ARGS)
+	$(BIN)/python -m tests.e2e.kept_work --way upgrade $(ARGS)
 
 bench: $(VENV)/dev
 	$(BIN)/python -m tests.bench --hermes $(ARGS)

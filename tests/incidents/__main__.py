@@ -1,4 +1,4 @@
-"""All incidents: ``python -m tests.incidents [--only WORDS] [--piece N/M] [--keep DIR]``. One line each; exit code 1 when an audit was wrong."""
+"""All incidents: ``python -m tests.incidents [--only WORDS] [--piece N/M] [--keep DIR]``. A line each; exit code 1 for a wrong audit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All incidents: ``python -m tests.incidents [--only WORDS] [--piece N/M] [--keep DIR]``. A line each; exit code 1 for a wrong audit."""
+"""All incidents: ``python -m tests.incidents [--only WORDS] [--piece N/M] [--keep DIR]``. Exit code 1 when one is wrong."""
 
 from __future__ import annotations
 

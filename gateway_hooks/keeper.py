@@ -16,13 +16,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from gateway_hooks import runtimes
+from gateway_hooks import hanging, runtimes
 from gateway_hooks.process import ENDS, ROLE, Family, System
 from gateway_hooks.settling import free_gate, settle
 from journal.errors import Busy, HandoffError, NoJournal, Refused
 from journal.events import Event, Process, Side
 from journal.head import Head
-from journal.record import Draft, Writer
+from journal.record import Draft, Stamp, Writer
 from journal.store import Journal, Reader
 from journal.tail import Doorbell
 from replay import boot as b
@@ -36,6 +36,8 @@ BOOT_S = 60.0
 """One that has lived this long without a word in the journal is one that does without."""
 AWAKE_S = 2.0
 MUTE_S = 5.0
+HUNG_S = 300.0
+TRIAL_S = 5.0
 REST_S, BUSY_S, CROWD_S = 1.0, 0.2, 0.05
 _WATCHERS = {"tini", "docker-init", "dumb-init", "catatonit", "runsv", "s6-supervise", "supervise", "supervisord"}
 Seen = b.Seen
@@ -57,10 +59,16 @@ class Keeper:
         family: Family,
         *,
         steady_s: float = STEADY_S,
+        hung_s: float = HUNG_S,
     ) -> None:
-        """``command`` starts a gateway of the runtime that needs no name; ``folder`` is the home's ``handoff``."""
+        """``command`` starts a gateway of the runtime that needs no name; ``folder`` is the home's ``handoff``.
+
+        A gateway at rest that has given no sample for ``hung_s`` hangs; with 0 nobody is ended for that.
+        """
         self._folder, self._command = folder, [_found(command[0]), *command[1:]]
         self._env = {name: value for name, value in env.items() if name not in (ROLE, runtimes.RUNTIME)}
+        self._hung_s = hung_s or float("inf")
+        self._env[hanging.SAMPLE_S] = f"{hanging.sample_s(self._hung_s):g}"
         self._own = env.get(runtimes.RUNTIME, runtimes.SAME)
         self._world, self._family, self._steady_s = world, family, steady_s
         self._writer = Writer(world.me(), "keeper")
@@ -80,7 +88,7 @@ class Keeper:
         self._told: set[Process] = set()
         self._stopped: dict[Seen, tuple[Process, int]] = {}
         self._watched: set[Process] = set()
-        self._mute_ns = 0
+        self._mute_ns = self._tried_ns = self._writable_ns = 0
         self._troubles: set[str] = set()
         self._ready = False
 
@@ -156,7 +164,19 @@ class Keeper:
             self._tried, self._failures, (now.mono_ns - self._ended_ns) / 1e9 if self._ended_ns else float("inf"),
             self._code, self._ending is not None, (now.mono_ns - self._awake_ns) / 1e9,
             mute=bool(self._mute_ns) and now.mono_ns - self._mute_ns < MUTE_S * 1e9,
+            hung_s=self._hung_s, writable_s=self._writable_s(now),
         )  # fmt: skip
+
+    def _writable_s(self, now: Stamp) -> float:
+        """For how long an owner at rest that says nothing could have: 0 for one that is heard, or that cannot write."""
+        owner = self._state.head.owning
+        if owner is None or b.quiet(self._state, now, self._writer.process.boot, self._hung_s) is None:
+            self._writable_ns = 0
+        elif now.mono_ns - self._tried_ns > TRIAL_S * 1e9 or not self._writable_ns:
+            self._tried_ns = now.mono_ns
+            may = hanging.may_write(self._folder, owner)
+            self._writable_ns = (self._writable_ns or now.mono_ns) if may else 0
+        return (now.mono_ns - self._writable_ns) / 1e9 if self._writable_ns else 0.0
 
     def _take_note(self, head: Head, now_ns: int) -> None:
         """Who serves now, and how it ended if it has."""

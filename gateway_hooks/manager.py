@@ -15,6 +15,8 @@ from pydantic import ValidationError
 from gateway_hooks import wording
 from gateway_hooks.degraded import UNWRITABLE
 from gateway_hooks.gateway import Gateway, GatewayFault, Watcher
+from gateway_hooks.hanging import IDLE_SAMPLE_S
+from gateway_hooks.hanging import Without as Sign
 from gateway_hooks.health import Examiner
 from gateway_hooks.inbox import Inbox
 from gateway_hooks.lookout import Lookout
@@ -34,7 +36,6 @@ from replay import decide as d
 from replay.fold import State, state_of
 
 log = logging.getLogger("handoff_journal")
-IDLE_SAMPLE_S = 60.0
 ACTIVE_SAMPLE_S = 0.2
 RETRY_S = 0.3
 TIDY_S = 5.0
@@ -62,10 +63,12 @@ class Manager(threading.Thread):
         freed: Process | None = None,
         reader: Reader | None = None,
         bell: Doorbell | None = None,
+        idle_sample_s: float = IDLE_SAMPLE_S,
     ) -> None:
         """``freed`` is whom this process had to end before it could start, since it was stopped while it held the gate.
 
-        ``reader`` and ``bell`` are what the loop follows the journal with; without them it makes its own.
+        ``reader`` and ``bell`` are what the loop follows the journal with; without them it makes its own. At rest it samples every
+        ``idle_sample_s``.
         """
         super().__init__(name="handoff-journal", daemon=True)
         self._journal = journal
@@ -85,6 +88,8 @@ class Manager(threading.Thread):
         self._over = threading.Event()
         self.handed_over = False
         self._reserve = Reserve(journal.folder)
+        self._idle_sample_s = idle_sample_s
+        self._sign = Sign(journal.folder, writer.process)
         self._without = Without(gateway, inbox, world, writer.process, self._reserve, self._seen)
 
     # --------------------------------------------------------------------------------------- the loop
@@ -130,6 +135,7 @@ class Manager(threading.Thread):
         if me is None:
             return self._lost_seat()
         view = self._seen.look(state, me, self._writer.process, self._world, self._gateway, self._bell.poke)
+        self._sign.show(self._inbox.trouble.last is not None)
         if self._inbox.trouble.last is not None and not self._without.tries(view):
             return self._without.act(state, view)
         if self._sample(view, me):  # what was said before it counts, and the record shows that it was known
@@ -357,7 +363,7 @@ class Manager(threading.Thread):
         """Record a health sample when one is due. True when one stands."""
         head, limits = self._state.head, self._state.limits
         alone = head.blue is None or head.green is None
-        every = IDLE_SAMPLE_S if alone and not head.open else limits.sample_s
+        every = self._idle_sample_s if alone and not head.open else limits.sample_s
         if head.phase == "active" and me == "green":
             every = min(every, ACTIVE_SAMPLE_S)
         if self._inbox.trouble.last is not None:  # a sample tells whether the journal can be written again

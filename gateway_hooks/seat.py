@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gateway_hooks import runtimes, wording
 from gateway_hooks.gateway import Gateway
+from gateway_hooks.hanging import IDLE_SAMPLE_S, SAMPLE_S
 from gateway_hooks.inbox import Inbox
 from gateway_hooks.keeper import watched
 from gateway_hooks.manager import Manager
@@ -134,11 +135,20 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
         return _spawn(state, system, gateway, folder, env)
 
     manager = Manager(
-        journal, gateway, inbox, system, writer, spawn, polling=serving, freed=freed[-1] if freed else None
-    )
+        journal, gateway, inbox, system, writer, spawn, polling=serving, freed=freed[-1] if freed else None,
+        idle_sample_s=_seconds(env.get(SAMPLE_S, "")),
+    )  # fmt: skip
     log.info("took the seat of %s, %s", side, "serving" if serving else "waiting")
     is_main = not spawned and watched(env)
     return Seat(side, serving, inbox, manager, journal, lambda: _go_on_as_keeper(home, env) if is_main else None)
+
+
+def _seconds(told: str) -> float:
+    """How often a keeper wants a sample; our own measure where it says nothing that makes sense."""
+    try:
+        return min(max(float(told), 0.2), IDLE_SAMPLE_S)
+    except ValueError:
+        return IDLE_SAMPLE_S
 
 
 def _go_on_as_keeper(home: Path, env: Mapping[str, str]) -> None:

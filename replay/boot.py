@@ -46,7 +46,8 @@ class View:
     stopped (SIGSTOP). ``tried`` is what the parent started last, ``failures`` how often in a row that has failed, ``since_s`` the
     seconds since it last ended. ``code`` is how the process ended that served last or was to, None when nobody knows. ``ending``: the
     parent was told to end. ``awake_s`` is for how long the parent itself has been able to see. ``mute``: the journal cannot
-    be written.
+    be written. An owner at rest that has given no sample for ``hung_s`` is looked at more closely; ``writable_s`` is for how long it
+    could have given one.
     """
 
     now: Stamp
@@ -62,6 +63,8 @@ class View:
     ending: bool = False
     awake_s: float = float("inf")
     mute: bool = False
+    hung_s: float = float("inf")
+    writable_s: float = 0.0
 
     def of(self, seen: Seen) -> PeerIs:
         return self.blue if seen == "blue" else self.green if seen == "green" else self.starting
@@ -129,7 +132,7 @@ def keep(state: State, view: View) -> Action | None:
         return EndStarting() if frozen == "starting" else EndPeer(frozen, "ended_stopped")
     if view.ending:
         return None if view.anybody else Leave(view.code or 0)
-    useless = _useless(state, view)
+    useless = _useless(state, view) or _hung(state, view)
     if useless is not None:
         return useless
     missing = None if view.mute else _record(state, view)
@@ -183,6 +186,23 @@ def _useless(state: State, view: View) -> EndPeer | None:
         return EndPeer("green", "ended_silent")
     late = phase in ("ack", "active") and deadline_passed(state, view.now, view.boot)
     return EndPeer("green", "ended_late") if late else None
+
+
+def _hung(state: State, view: View) -> EndPeer | None:
+    """A gateway at rest that runs, could speak, and gives no sample: nobody beside it would end it."""
+    side = quiet(state, view.now, view.boot, view.hung_s)
+    sure = view.awake_s > view.hung_s and view.writable_s >= view.hung_s / 10
+    return EndPeer(side, "ended_silent") if side and sure and view.of(side) == "running" else None
+
+
+def quiet(state: State, now: Stamp, boot: str, limit_s: float) -> Side | None:
+    """The owner at rest, when its last sample, or its start, is longer ago than that."""
+    head = state.head
+    if head.open or head.owning is None:
+        return None
+    samples = [s.moment for s in state.samples.get(head.owner, ()) if s.process == head.owning]
+    last = samples[-1] if samples else state.seen.get(head.owner)
+    return head.owner if last and last.elapsed_s(now.at_ns, now.mono_ns, boot) > limit_s else None
 
 
 def _rollback(state: State) -> HandoffRollback:

@@ -10,6 +10,7 @@ import random
 import sys
 import tempfile
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -108,12 +109,21 @@ def figures(outcomes: Sequence[Outcome]) -> str:
     )
 
 
+def piece(text: str) -> tuple[int, int]:
+    """``K/N``: a case is in the same piece on each run, so that the pieces together are the whole matrix."""
+    k, n = (int(part) for part in text.split("/"))
+    if not 1 <= k <= n:
+        raise ValueError(text)
+    return k, n
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="*", help="cases whose name fits this pattern")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 30))
     parser.add_argument("--sample", type=int, default=0, help="so many of them, drawn at random")
+    parser.add_argument("--piece", type=piece, metavar="K/N", help="only the K-th of N pieces, by name: K from 1 to N")
     parser.add_argument("--scenes", type=int, default=len(SCENES), help="only the cases of the first so many scenes")
     parser.add_argument(
         "--bare", action="store_true", help="without the keeper: the test starts a gateway when none is left"
@@ -132,6 +142,9 @@ def main() -> int:
         todo = on_hermes() if given.hermes else clean
         total = len(todo)
         todo = [case for case in todo if fnmatch.fnmatch(case.name, given.only)]
+        if given.piece:
+            k, n = given.piece
+            todo = [case for case in todo if zlib.crc32(case.name.encode()) % n == k - 1]
         dice = random.Random(given.seed)
         todo = dice.sample(todo, min(given.sample, len(todo))) if given.sample else todo
         say(f"{len(todo)} of {total} cases")

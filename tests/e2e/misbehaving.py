@@ -23,6 +23,7 @@ from gateway_hooks.reference.sessions import Words
 from journal.errors import HandoffError
 
 FAULT = sys.argv.pop(1)
+HUNG = Path(sys.argv[sys.argv.index("--home") + 1]) / "hung"
 _healthy = reference._agent
 _leaked: list[bytes] = []
 
@@ -42,6 +43,9 @@ class Misbehaving(ReferenceGateway):
     async def _connect(self) -> None:
         await super()._connect()
         if FAULT == "hung":
+            self._loop.call_later(1.0, threading.Event().wait, 600.0)
+        elif FAULT == "hung once" and not HUNG.exists():
+            HUNG.touch()
             self._loop.call_later(1.0, threading.Event().wait, 600.0)
         elif FAULT == "lagging":
             self._loop.create_task(self._lag())

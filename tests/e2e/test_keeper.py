@@ -14,10 +14,10 @@ import pytest
 from gateway_hooks.demo.rig import Kill, Rig
 from gateway_hooks.demo.run import Options, run
 from gateway_hooks.orders import Operator
-from journal.events import Limits, Phase, Process
+from journal.events import Limits, Phase, Process, ProcessLost
 from replay.check import check
 from replay.fold import State
-from tests.builders import WAIT_S
+from tests.builders import ROOT, WAIT_S
 
 LIMITS = Limits(sample_s=0.5, silent_s=5.0, frozen_s=1.0, requested_s=20.0)
 
@@ -142,6 +142,33 @@ def test_a_command_that_cannot_be_started_is_said_so_at_once(tmp_path: Path) -> 
             assert "cannot start no-such-program" in (tmp_path / "keeper.log").read_text()
 
     asyncio.run(life())
+
+
+def test_a_gateway_at_rest_whose_loop_hangs_is_ended_and_its_successor_serves(tmp_path: Path) -> None:
+    async def life() -> None:
+        async with _HungOnce(tmp_path, "reference") as rig:
+            home = Kept(rig, rig.start(keeper=("--steady", "0s", "--hung", "5s")))
+            hung = await home.served()
+            again = await home.served(lambda s: s.head.owning != hung)
+            assert rig.system.probe(hung) == "dead"
+            rig.bot.say(501, "are you there?")
+            await rig.until(lambda s: bool(s.settled), "an answer", timeout_s=WAIT_S)
+            lost = [r for r in rig.records() if r.type == "PROCESS_LOST"]
+            assert [(r.role, r.event.how) for r in lost if isinstance(r.event, ProcessLost)] == [
+                ("keeper", "ended_silent")
+            ]
+            assert rig.system.probe(again) == "running"
+            assert check(rig.records()).differences == ()
+
+    asyncio.run(life())
+
+
+class _HungOnce(Rig):
+    """Its first gateway hangs a second after it polls."""
+
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        words, env = super().command()
+        return [words[0], str(ROOT / "tests" / "e2e" / "misbehaving.py"), "hung once", *words[3:]], env
 
 
 BOTH: list[tuple[Phase, str]] = [("init", "rolled_back"), ("baking", "complete")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from typing import Any
 import pytest
 
 from gateway_hooks import runtimes
+from gateway_hooks.hanging import SAMPLE_S, Without
 from gateway_hooks.keeper import Keeper, Unstartable
 from gateway_hooks.process import Liveness
 from journal import events as e
 from journal.errors import HandoffError
 from journal.events import Process
 from journal.record import Draft, Stamp, Writer
-from journal.store import Journal, create
+from journal.store import Journal, Reader, create
 from tests.builders import DIGESTS, connected, flushed, health, paused, process, started
 
 COMMAND = (sys.executable, "-m", "some_gateway")
@@ -253,6 +255,40 @@ def test_a_stopped_gateway_that_never_sat_down_is_ended(parish: Parish) -> None:
     parish.street.status[parish.latest()] = "stopped"
     parish.steps(until=2)
     assert parish.street.status[parish.street.started[0][1]] == "dead"
+
+
+def test_a_gateway_at_rest_that_hangs_is_ended_and_started_again(parish: Parish) -> None:
+    parish.steps(until=1)
+    assert parish.street.started[0][3][SAMPLE_S] == "60"
+    hung = parish.serve()
+    since = parish.street.now_s
+    parish.steps(until=2, most=2000)
+    assert parish.street.status[hung] == "dead"
+    assert 330.0 <= parish.street.started[1][0] - since < 340.0
+    with closing(Reader(parish.folder / "journal.db")) as reader:
+        assert [r.event.how for r in reader.all() if isinstance(r.event, e.ProcessLost)] == ["ended_silent"]
+
+
+def test_a_gateway_that_goes_on_without_the_journal_is_left_alone(parish: Parish) -> None:
+    parish.steps(until=1)
+    without = parish.serve()
+    Without(parish.folder, without).show(True)
+    parish.steps(until=2, most=2000)
+    assert parish.street.status[without] == "running"
+    Without(parish.folder, process(55)).show(True)  # of another process: it says nothing of this one
+    parish.steps(until=2, most=2000)
+    assert parish.street.status[without] == "dead"
+
+
+def test_a_silent_gateway_is_left_alone_where_nobody_can_write(parish: Parish, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    parish.steps(until=1)
+    silent = parish.serve()
+    monkeypatch.setattr("os.fsync", full)
+    parish.steps(until=2, most=2000)
+    assert parish.street.status[silent] == "running"
 
 
 def test_a_home_without_a_journal_is_kept_all_the_same(tmp_path: Path) -> None:

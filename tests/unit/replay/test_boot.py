@@ -235,6 +235,37 @@ def test_a_frozen_blue_whose_green_does_not_move_within_the_deadline_is_ended() 
     assert played(history, blue=FROZEN) == ["end blue", OLD]
 
 
+# ---------------------------------------------------------------------------------------------- a gateway at rest that hangs
+
+
+@pytest.mark.parametrize(("phase", "side", "again"), [("idle", "blue", OLD), ("complete", "green", NEW)])
+def test_an_owner_at_rest_that_could_speak_and_does_not_is_ended_and_started_again(
+    phase: Phase, side: str, again: Start
+) -> None:
+    history = at(phase)
+    history.sample(BLUE if side == "blue" else GREEN)
+    quiet = history.wait(301.0)
+    assert played(quiet, hung_s=300.0, writable_s=29.0) == [], "it may not have been able to write"
+    assert played(quiet, hung_s=300.0, writable_s=30.0, awake_s=200.0) == [], "who has just woken up cannot know"
+    assert played(quiet, hung_s=302.0, writable_s=60.0) == []
+    assert played(quiet, writable_s=60.0) == [], "nobody asked for it"
+    assert played(quiet, hung_s=300.0, writable_s=30.0) == [f"end {side}", again]
+
+
+def test_an_owner_whose_handoff_is_open_is_left_to_the_other_side_however_silent() -> None:
+    for phase in ("requested", "init", "ack", "active", "baking", "rolling_back"):
+        quiet = at(phase).wait(9.0)  # type: ignore[arg-type]
+        assert b.quiet(quiet.state, quiet.now(), BOOT, 1.0) is None
+
+
+def test_one_that_was_not_heard_since_its_start_counts_from_there() -> None:
+    history = History().serving()
+    history.wait(299.0)
+    assert b.quiet(history.state, history.now(), BOOT, 300.0) is None
+    history.wait(2.0)
+    assert b.quiet(history.state, history.now(), BOOT, 300.0) == "blue"
+
+
 # ---------------------------------------------------------------------------------------------- beside it
 
 

@@ -52,6 +52,7 @@ class Inbox:
         self._lock = threading.RLock()
         self._dispatched: set[int] = set()
         self.taking = taking
+        self._still = False
         self._unread: set[str] = set()
         self.trouble = Trouble()
         self._owed: dict[int, e.TurnOutcome] = {}
@@ -165,8 +166,20 @@ class Inbox:
     def let_go(self) -> None:
         """The gateway has let go and thrown away what it had not started: none of it counts as dispatched any more."""
         with self._lock:
-            self.taking = False
+            self.taking = self._still = False
             self._dispatched.clear()
+
+    def hold_still(self) -> None:
+        """What comes in from here waits in the journal; what was dispatched goes on."""
+        with self._lock:
+            self._still = self._still or self.taking
+            self.taking = self.taking and not self._still
+
+    def go_on(self) -> None:
+        """After ``hold_still``: what has waited is taken up next, before what comes in."""
+        with self._lock:
+            self.taking = self.taking or self._still
+            self._still = False
 
     def take_hold(self) -> None:
         """The gateway polls again: what comes in is dispatched."""

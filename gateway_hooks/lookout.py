@@ -30,7 +30,6 @@ class Lookout:
     stopped_since_ns: int | None = None
     watched: Process | None = None
     sampled_ns: int = 0
-    flushed_ns: int = 0
     tidied_ns: int = 0
     looked_ns: int = 0
     awake_ns: int = 0

@@ -20,6 +20,7 @@ from gateway_hooks.hanging import Without as Sign
 from gateway_hooks.health import Examiner
 from gateway_hooks.inbox import Inbox
 from gateway_hooks.lookout import Lookout
+from gateway_hooks.pacing import Pace
 from gateway_hooks.process import World
 from gateway_hooks.settling import free_gate, settle
 from gateway_hooks.without import Without
@@ -67,8 +68,7 @@ class Manager(threading.Thread):
     ) -> None:
         """``freed`` is whom this process had to end before it could start, since it was stopped while it held the gate.
 
-        ``reader`` and ``bell`` are what the loop follows the journal with; without them it makes its own. At rest it samples every
-        ``idle_sample_s``.
+        ``reader`` and ``bell`` are what the loop follows the journal with, else its own. At rest it samples each ``idle_sample_s``.
         """
         super().__init__(name="handoff-journal", daemon=True)
         self._journal = journal
@@ -88,6 +88,7 @@ class Manager(threading.Thread):
         self._over = threading.Event()
         self.handed_over = False
         self._reserve = Reserve(journal.folder)
+        self._pace = Pace()
         self._idle_sample_s = idle_sample_s
         self._sign = Sign(journal.folder, writer.process)
         self._without = Without(gateway, inbox, world, writer.process, self._reserve, self._seen)
@@ -240,15 +241,15 @@ class Manager(threading.Thread):
 
     def _flush(self, *, force: bool = False) -> bool:
         """Flush, and say so when something changed since the last word; the whole set, so that one seq covers it."""
-        now = self._world.now().mono_ns
-        if not force and now - self._seen.flushed_ns < RETRY_S * 1e9:
+        head = self._state.head
+        if not force and not self._pace.due(head, self._world.now().mono_ns):
             return False
-        self._seen.flushed_ns = now
         parts = self._gateway.flush()
-        if {p.part: p.digest for p in parts} == dict(self._state.head.flushed):
-            return False
-        self._say(*(wording.flushed(p) for p in parts))
-        return True
+        new = {p.part: p.digest for p in parts} != dict(head.flushed)
+        self._pace.flushed(head, self._state.limits, self._world.now().mono_ns, new=new)
+        if new:
+            self._say(*(wording.flushed(p) for p in parts))
+        return new
 
     def _load(self, flushed_seq: int) -> None:
         self._seen.loaded = {p.part: p.digest for p in self._gateway.load()}
@@ -319,6 +320,10 @@ class Manager(threading.Thread):
     def _serve_chats(self) -> None:
         """While we own and poll: read what the other side has written since, adopt what it left, take up what waits."""
         head = self._state.head
+        if self._pace.still(head, self._world.now().mono_ns):
+            self._inbox.hold_still()
+            return
+        self._inbox.go_on()
         if self._inbox.unread(head) or not self._inbox.taking:
             self._read_up()
             self._adopt()

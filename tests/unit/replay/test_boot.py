@@ -254,7 +254,7 @@ def test_an_owner_at_rest_that_could_speak_and_does_not_is_ended_and_started_aga
 
 def test_an_owner_whose_handoff_is_open_is_left_to_the_other_side_however_silent() -> None:
     for phase in ("requested", "init", "ack", "active", "baking", "rolling_back"):
-        quiet = at(phase).wait(9.0)  # type: ignore[arg-type]
+        quiet = at(phase).wait(9.0)
         assert b.quiet(quiet.state, quiet.now(), BOOT, 1.0) is None
 
 

@@ -228,7 +228,10 @@ def runtime_finding(folder: Path, name: str) -> Finding:
             return Finding("runtime", "ok", f"{name}: the running gateway's own interpreter")
         version = output_of([runtime.python, "-c", _ASK], timeout_s=ANSWERS_WITHIN_S)
     except HandoffError as error:
-        return Finding("runtime", "error", f"{name}: {error.line()}")
+        said = error.line()
+        if "No module named 'gateway_hooks'" in said:
+            said = f"handoff-journal is not installed there: {runtime.python} -m pip install handoff-journal"
+        return Finding("runtime", "error", f"{name}: {said}")
     return Finding("runtime", "ok", f"{name}: {runtime.python}, {version}")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import venv
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -268,3 +270,14 @@ def test_doctor_of_a_home_without_a_journal_says_so_and_goes_on(home: Home, caps
     for path in home.folder.glob("journal.db*"):
         path.unlink()
     assert codes(home, capsys, "doctor")["journal"] == "error"
+
+
+def test_an_environment_without_handoff_journal_is_named_with_what_to_type(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # out of the checkout, which an interpreter would find it in
+    venv.create(tmp_path / "bare", with_pip=False)
+    (home.folder / "runtimes.toml").write_text(f'[next]\nvenv = "{tmp_path / "bare"}"\n')
+    found = findings.runtime_finding(home.folder, "next")
+    assert found.severity == "error"
+    assert found.text.endswith(f"{tmp_path}/bare/bin/python -m pip install handoff-journal")

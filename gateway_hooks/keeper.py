@@ -10,13 +10,11 @@ import fcntl
 import logging
 import os
 import shutil
-import socket
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
-from gateway_hooks import hanging, runtimes
+from gateway_hooks import hanging, notifying, runtimes
 from gateway_hooks.process import ENDS, ROLE, Family, System
 from gateway_hooks.settling import free_gate, settle
 from journal.errors import Busy, HandoffError, NoJournal, Refused
@@ -32,14 +30,12 @@ from replay.fold import State, state_of
 log = logging.getLogger("handoff_journal.keeper")
 STEADY_S = 30.0
 """A gateway that lived shorter than this has not started well."""
-BOOT_S = 60.0
-"""One that has lived this long without a word in the journal is one that does without."""
+BOOT_S = notifying.UNHEARD_S
 AWAKE_S = 2.0
 MUTE_S = 5.0
-HUNG_S = 300.0
+HUNG_S = notifying.HUNG_S
 TRIAL_S = 5.0
 REST_S, BUSY_S, CROWD_S = 1.0, 0.2, 0.05
-_WATCHERS = {"tini", "docker-init", "dumb-init", "catatonit", "runsv", "s6-supervise", "supervise", "supervisord"}
 Seen = b.Seen
 
 
@@ -66,7 +62,7 @@ class Keeper:
         A gateway at rest that has given no sample for ``hung_s`` hangs; with 0 nobody is ended for that.
         """
         self._folder, self._command = folder, [_found(command[0]), *command[1:]]
-        self._env = {name: value for name, value in env.items() if name not in (ROLE, runtimes.RUNTIME)}
+        self._env = {name: value for name, value in env.items() if name not in (ROLE, runtimes.RUNTIME, *notifying.OWN)}
         self._hung_s = hung_s or float("inf")
         self._env[hanging.SAMPLE_S] = f"{hanging.sample_s(self._hung_s):g}"
         self._own = env.get(runtimes.RUNTIME, runtimes.SAME)
@@ -75,6 +71,7 @@ class Keeper:
         self._lock = _lock(folder)
         self._state = State()
         self._reader: Reader | None = None
+        self._readable = False
         self._journal: Journal | None = None
         self._started: Process | None = None
         self._started_ns = self._ended_ns = self._stepped_ns = self._awake_ns = 0
@@ -90,7 +87,7 @@ class Keeper:
         self._watched: set[Process] = set()
         self._mute_ns = self._tried_ns = self._writable_ns = 0
         self._troubles: set[str] = set()
-        self._ready = False
+        self._notifier = notifying.Notifier(env, folder, self._writer.process.boot, hung_s)
 
     # --------------------------------------------------------------------------------------- the loop
 
@@ -115,6 +112,7 @@ class Keeper:
         self._read()
         view = self._look()
         self._pass_on(view)
+        self._tell(view)
         action = b.keep(self._state, view)
         if isinstance(action, b.Leave):
             return action.code
@@ -136,7 +134,9 @@ class Keeper:
                 self._reader = Reader(self._folder / "journal.db")
             if self._reader.last_seq() != self._state.head.seq:
                 self._state = state_of(self._reader, self._state)
+            self._readable = True
         except HandoffError as error:
+            self._readable = False
             self._complain(error)
 
     def _look(self) -> b.View:
@@ -190,7 +190,6 @@ class Keeper:
             self._serving = started
         elif owner is not None and self._world.probe(owner) != "dead":
             self._serving = owner
-            self._say_ready()
         if self._serving is not None and self._world.probe(self._serving) == "dead":
             self._has_ended(self._serving, now_ns)
             self._serving = None
@@ -232,7 +231,7 @@ class Keeper:
             if number in ENDS:
                 self._ending = number
                 self._told.clear()
-                notify("STOPPING=1")
+                self._notifier.stopping()
             elif self._serving is not None:
                 self._world.send(self._serving, number)
         if self._ending is not None and view.anybody:
@@ -242,11 +241,15 @@ class Keeper:
                     self._told.add(process)
                     self._world.send(process, self._ending)
 
-    def _say_ready(self) -> None:
-        if not self._ready:
-            self._ready = notify("READY=1")
-        if "WATCHDOG_USEC" in os.environ:
-            notify("WATCHDOG=1")
+    def _tell(self, view: b.View) -> None:
+        """Let the service manager know how the gateway that serves is."""
+        if self._ending is None:
+            serving, now = self._serving, view.now.mono_ns
+            started_s = (now - self._started_ns) / 1e9 if self._started_ns else float("inf")
+            waits = view.since_s < b.backoff_s(self._failures)
+            how = self._world.probe(serving) if serving else "none"
+            seen = notifying.Seen(serving, how, serving == self._state.head.owning, started_s, waits)
+            self._notifier.look(self._state, seen, view.now, reader=self._reader if self._readable else None)
 
     # --------------------------------------------------------------------------------------- actions
 
@@ -352,28 +355,6 @@ class Keeper:
 
 class Unstartable(HandoffError):
     """The very first start did not even come to a process."""
-
-
-def watched(env: Mapping[str, str]) -> bool:
-    """Whether a service manager or a container takes the end of this very process for the end of the service."""
-    if os.getpid() == 1:
-        return True
-    parent, main = os.getppid(), env.get("SYSTEMD_EXEC_PID")
-    with suppress(OSError):
-        name = Path(f"/proc/{parent}/comm").read_text().strip()
-        if "INVOCATION_ID" in env or "NOTIFY_SOCKET" in env:
-            return main == str(os.getpid()) if main else parent == 1 or name == "systemd"
-        return name in _WATCHERS
-    return False
-
-
-def notify(message: str) -> bool:
-    """Tell the service manager, if there is one that wants to be told (``sd_notify``)."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if address:
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
-            out.sendto(message.encode(), "\0" + address[1:] if address[0] == "@" else address)
-    return True
 
 
 def _found(program: str) -> str:

@@ -17,10 +17,11 @@ from gateway_hooks import runtimes, wording
 from gateway_hooks.gateway import Gateway
 from gateway_hooks.hanging import IDLE_SAMPLE_S, SAMPLE_S
 from gateway_hooks.inbox import Inbox
-from gateway_hooks.keeper import watched
 from gateway_hooks.manager import Manager
+from gateway_hooks.notifying import OWN
 from gateway_hooks.process import FORCED, ROLE, System, argv, become
 from gateway_hooks.settling import free_gate, settle
+from gateway_hooks.surroundings import watched
 from journal import events as e
 from journal.errors import Busy, HandoffError, Refused
 from journal.events import Process, Side
@@ -239,5 +240,5 @@ def _spawn(state: State, system: System, gateway: Gateway, folder: Path, env: Ma
         mine if runtime.name == runtimes.SAME else runtime.name
     )  # the same as ours keeps our name: who starts it again needs it
     extra = {**runtime.env, runtimes.RUNTIME: name}
-    plain = {name: value for name, value in env.items() if name != FORCED}
+    plain = {name: value for name, value in env.items() if name not in (FORCED, *OWN)}
     return system.spawn_green(runtime.argv(argv()), {**plain, **extra}, folder / f"{request.handoff}.green.log")

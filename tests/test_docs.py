@@ -184,10 +184,15 @@ def test_the_answer_of_resume_is_documented(town: Home, capsys: pytest.CaptureFi
 
 
 def test_the_answers_of_install_and_uninstall_are_documented(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "config.yaml").write_text("model: {}\n")
-    agree("install", ask(capsys, tmp_path, "install"))
+    unit = tmp_path / ".config" / "systemd" / "user" / "hermes-gateway.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text(f"[Service]\nExecStart=/bin/true\nEnvironment=HERMES_HOME={tmp_path}\n")
+    shown = ask(capsys, tmp_path, "install", "--systemd", "--print")
+    agree("install", ask(capsys, tmp_path, "install", "--systemd"), shown)
     agree("uninstall", ask(capsys, tmp_path, "uninstall"))
 
 

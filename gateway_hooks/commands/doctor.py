@@ -9,8 +9,11 @@ from gateway_hooks.commands.shared import Place, pass_place
 
 
 @click.command("doctor")
+@click.option(
+    "--runtime", metavar="NAME", default="same", help="Of which runtime to ask whether it could serve as green."
+)
 @pass_place
-def command(place: Place) -> int:
-    """Look at journal, key, modes, gate, gateway, plugin and adapters; change nothing."""
+def command(place: Place, runtime: str) -> int:
+    """Look at journal, key, modes, gate, gateway, plugin, adapters and what a promote would find; change nothing."""
     place.require_home()
-    return findings.report(place, findings.doctor(place))
+    return findings.report(place, findings.doctor(place, runtime))

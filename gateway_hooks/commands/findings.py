@@ -7,13 +7,14 @@ import shutil
 import stat
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from gateway_hooks import preflight as preflighting
-from gateway_hooks import runtimes
+from gateway_hooks import runtimes, surroundings
 from gateway_hooks.commands.shared import Place
 from gateway_hooks.gateway import Finding
 from gateway_hooks.preflight import NotFit
@@ -47,13 +48,18 @@ def report(place: Place, found: Iterable[Finding]) -> int:
     return 1 if bad else 0
 
 
-def doctor(place: Place) -> list[Finding]:
-    """Everything about a home: journal, key, modes, gate, gateway, plugin, adapters."""
+def doctor(place: Place, runtime: str = runtimes.SAME) -> list[Finding]:
+    """Everything about a home, and what preflight would say of a promote to ``runtime``."""
     state, found = journal_findings(place)
     found += [*folder_findings(place.folder), *gate_findings(place.folder), *disk_findings(place.folder)]
     if state is not None:
-        found += gateway_findings(state, System())
-    return [*found, *plugin_findings(place.home, state), *way_findings(place.home, state)]
+        in_the_way = [replace(f, severity="warning") if f.severity == "error" else f for f in handoff_findings(state)]
+        found += [*in_the_way, *gateway_findings(state, System()), *service_findings(place.folder, state)]
+        found += [runtime_finding(place.folder, runtime)] if state.head.owning else []
+    found += [*plugin_findings(place.home, state), *way_findings(place.home, state)]
+    if state is None or state.head.open or any(f.severity == "error" for f in found):
+        return found
+    return [*found, *memory_findings(state), *hermes_findings(place, state, runtime, turn=True)]
 
 
 def require_fit(place: Place, runtime: str, *, way_back: bool) -> None:
@@ -90,6 +96,7 @@ def preflight(place: Place, runtime: str, *, way_back: bool = True) -> list[Find
     state, found = journal_findings(place)
     if state is not None:
         found += [*handoff_findings(state), *gateway_findings(state, System(), needed=True)]
+        found += service_findings(place.folder, state)
     found += [*gate_findings(place.folder), *disk_findings(place.folder), runtime_finding(place.folder, runtime)]
     kind = state.started[state.head.owner].gateway if state and state.head.owner in state.started else ""
     if kind == "reference" or state is None:
@@ -205,6 +212,18 @@ def gateway_findings(state: State, system: System, *, needed: bool = False) -> l
         return [Finding("gateway.silent", "error", text)]
     what = f"{started.gateway} {started.version}, runtime {started.runtime}" if started else "of unknown kind"
     return [Finding("gateway", "ok", f"process {owner.pid} serves ({what})")]
+
+
+def service_findings(folder: Path, state: State) -> list[Finding]:
+    """What whoever watches the gateway would make of a promote; nothing where no gateway runs."""
+    owner = state.head.owning
+    if owner is None or System().probe(owner) == "dead":
+        return []
+    try:
+        env = preflighting.Blue.of(owner).env
+    except HandoffError as error:
+        return [Finding("service", "warning", error.line())]
+    return [surroundings.finding(folder, owner.pid, env)]
 
 
 def handoff_findings(state: State) -> list[Finding]:

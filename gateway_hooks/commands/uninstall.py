@@ -1,4 +1,4 @@
-"""``uninstall``: the plugin disabled; the journal stays."""
+"""``uninstall``: the plugin disabled, its systemd drop-in gone; the journal stays."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from contextlib import closing
 
 import click
 
+from gateway_hooks.commands import units
 from gateway_hooks.commands.install import require_config, switch
 from gateway_hooks.commands.shared import Place, pass_place
 from journal.errors import IllegalTransition
@@ -13,8 +14,9 @@ from replay.fold import state_of
 
 
 @click.command("uninstall")
+@click.option("--unit", metavar="NAME", help="The systemd unit, when it is not called as Hermes calls it.")
 @pass_place
-def command(place: Place) -> None:
+def command(place: Place, unit: str | None) -> None:
     """Disable the plugin in this home's config.yaml; the journal is kept."""
     config = require_config(place)
     kept = place.journal_path if place.journal_path.is_file() else None
@@ -26,6 +28,7 @@ def command(place: Place) -> None:
                 f"{head.handoff} is open, in phase {head.phase}", hint="end it first: 'complete' or 'rollback'"
             )
     backup = switch(place.home, on=False)
+    where, gone = units.remove(place, unit)
     if place.as_json:
         place.emit(
             {
@@ -33,9 +36,15 @@ def command(place: Place) -> None:
                 "config_changed": backup is not None,
                 "backup": str(backup) if backup else None,
                 "journal": str(kept) if kept else None,
+                "unit": [str(path) for path in gone],
             }
         )
         return
     click.echo(f"plugin    disabled in {config}" + (f", before that {backup}" if backup else " already"))
     click.echo(f"journal   kept: {kept}" if kept else "journal   there is none")
+    for path in gone:
+        click.echo(f"unit      {path} is gone")
+    if gone:
+        told = units.Planned(where, {}).told
+        click.echo(f"          {told} daemon-reload")
     click.echo("next      start the gateway again, once, so that it runs without the plugin")

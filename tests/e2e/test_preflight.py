@@ -7,6 +7,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,20 @@ def fingerprint(home: Path) -> dict[str, str]:
         and not path.name.startswith("ticker_")
         and path.name != "state.db-shm"
     }
+
+
+async def still(life: Life) -> None:
+    """Wait until the gateway has written what it writes behind an answer: nothing has changed for two seconds."""
+    seen, since = fingerprint(life.home), time.monotonic()
+
+    def unchanged() -> bool:
+        nonlocal seen, since
+        now = fingerprint(life.home)
+        if now != seen:
+            seen, since = now, time.monotonic()
+        return time.monotonic() - since > 2.0
+
+    await life.holds(unchanged, "the home is still", timeout_s=60)
 
 
 async def promoted(life: Life, name: str) -> Process:
@@ -100,12 +115,15 @@ async def examined(folder: Path) -> tuple[Any, ...]:
         runtime(life, "spoils", "0.19.0", {"CLAW": "spoils"})
         await life.answers(life.say(FIRST_CHAT))
         await life.quiet()
+        await still(life)
         before, asked = fingerprint(life.home), len(life.model.asked)
         good = await ask(life, "promote", "--dry-run", "--runtime", "next")
         after, asked = fingerprint(life.home), len(life.model.asked) - asked
+        doctor = await ask(life, "doctor", "--runtime", "next")
+        looked = {**fingerprint(life.home)}
         refused = await ask(life, "promote", "--runtime", "spoils")
         knowingly = await ask(life, "promote", "--dry-run", "--no-way-back", "--runtime", "spoils")
-        return before, after, asked, good, refused, knowingly, life.read().request
+        return before, after, asked, good, (looked, *doctor), refused, knowingly, life.read().request
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +132,7 @@ def looked_at(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
 
 
 def test_a_dry_run_looks_at_everything_and_changes_nothing(looked_at: tuple[Any, ...]) -> None:
-    before, after, asked, (code, answer, _), *_ = looked_at
+    before, after, asked, (code, answer, _), _, *_ = looked_at
     found = {f["code"]: (f["severity"], f["text"]) for f in answer["findings"]}
     assert code == 0, answer
     assert after == before
@@ -122,6 +140,14 @@ def test_a_dry_run_looks_at_everything_and_changes_nothing(looked_at: tuple[Any,
     assert found["hermes.way_back"] == ("ok", "hermes-agent 0.18.2 goes on with what green has migrated")
     assert found.keys() >= {"hermes.import", "hermes.config", "hermes.state", "hermes.turn", "memory", "disk", "gate"}
     assert asked == 1, "the smoke turn asked the model once"
+
+
+def test_doctor_says_what_a_dry_run_says_and_more_and_changes_nothing_either(looked_at: tuple[Any, ...]) -> None:
+    before, _, _, (_, dry, _), (after, _, answer, _), *_ = looked_at
+    said = {f["code"]: f["severity"] for f in answer["findings"]}
+    assert after == before
+    assert {f["code"] for f in dry["findings"]} <= said.keys()
+    assert said.keys() >= {"key", "modes", "plugin", "adapter", "service", "hermes.turn", "hermes.way_back"}
 
 
 def test_without_a_way_back_a_promote_is_refused_with_the_reason_unless_one_goes_on_knowingly(

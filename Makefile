@@ -2,6 +2,7 @@
 #
 #   make demo     a handoff under traffic, on this machine alone     (ARGS='--kill green@baking' hands options on)
 #   make test     the tests                                          (ARGS='-k status' hands options on)
+#   make soak     10,000 messages through a real Hermes that is killed 200 times  (ARGS='--messages 300 --kills 6 --seed 2' hands options on)
 #   make soak-journal    many writers, killed and stopped, 100,000 events  (ARGS='--seed 2' hands options on)
 #   make breaks   each promise of the record broken on purpose: a test must notice  (ARGS='--only erase' hands options on)
 #   make datasette       the views of docs/sql.md in a real datasette, which it installs into build/
@@ -27,7 +28,7 @@ CHROMIUM ?= /usr/lib/chromium/chromium
 # pip of the outer Python works on the inner one, so a Python without ensurepip will do
 INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip
 
-.PHONY: demo test healthy divergence upgrades simulate model soak-journal breaks datasette crash power bench check venv format clean
+.PHONY: demo test healthy divergence upgrades simulate model soak soak-journal breaks datasette crash power bench check venv format clean
 
 SEEDS ?= 1000
 
@@ -36,6 +37,9 @@ demo: $(VENV)/demo
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: $(VENV)/dev
+	$(BIN)/python -m tests.soak_hermes $(ARGS)
 
 soak-journal: $(VENV)/dev
 	$(BIN)/python -m tests.soak.herd $(ARGS)

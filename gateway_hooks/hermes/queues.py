@@ -6,6 +6,7 @@ line behind the slot, or in a debounce buffer; and what comes while a gateway st
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,7 +21,7 @@ class Queues:
         self._runner = runner
         self._inboxes: dict[int, tuple[Any, Inbox]] = {}
         self._coming: set[str] = set()
-        self._inside: set[str] = set()
+        self._inside: Counter[str] = Counter()
         self._followups: dict[str, tuple[Inbox | None, str]] = {}
 
     def watch(self, adapter: Any, inbox: Inbox) -> None:
@@ -67,13 +68,14 @@ class Queues:
 
     @contextmanager
     def inside(self, event: Any) -> Iterator[None]:
-        """The event is being put somewhere, which can take Hermes a while."""
+        """The event is on its way through Hermes, to a queue or to its turn, which can take a while."""
         update_id = _update_id(event)
-        self._inside.add(update_id)
+        self._inside[update_id] += 1
         try:
             yield
         finally:
-            self._inside.discard(update_id)
+            self._inside[update_id] -= 1
+            self._inside += Counter()  # without those that came to nothing
 
     def note_followup(self, session: str, event: Any) -> None:
         """The event was taken out of its queue to run next in the session's task."""
@@ -101,9 +103,24 @@ class Queues:
         line = (getattr(self._runner, "_queued_events", None) or {}).get(session, [])
         return {_update_id(event) for event in (*slots, *line) if event is not None} - {""}
 
+    def move_up(self, session: str) -> None:
+        """The first of a session's line takes the slot, when that is free.
+
+        Hermes does so at the end of an agent's run only: what waits behind a command would stay there until somebody writes again.
+        """
+        lines = getattr(self._runner, "_queued_events", None) or {}
+        line = lines.get(session) or []
+        for adapter, inbox in self._inboxes.values() if line else ():
+            slots = getattr(adapter, "_pending_messages", None)
+            if slots is not None and session not in slots and any(_update_id(event) in inbox for event in line):
+                slots[session] = line.pop(0)
+                if not line:
+                    del lines[session]
+                return
+
     def ids(self) -> set[str]:
         """The update ids of all events that wait somewhere, or are being put there."""
-        return self._queued() | self._inside
+        return self._queued() | set(self._inside)
 
     def _queued(self) -> set[str]:
         found = {_update_id(event) for event in self._waiting()}
@@ -141,11 +158,31 @@ class Queues:
         def merge(pending: Any, session: str, event: Any, **options: Any) -> Any:
             before = pending.get(session)
             result = original(pending, session, event, **options)
-            if before is not None and pending.get(session) is before:
+            now = pending.get(session)
+            if before is not None and now is before:
                 self.fold(before, event)
+            elif before is not None and now is event:
+                self._keep_both(pending, session, before, event)
             return result
 
         return merge
+
+    def _keep_both(self, pending: Any, session: str, before: Any, event: Any) -> None:
+        """Hermes has put ``event`` into a slot in the place of ``before``, which would be lost: who was there first comes first.
+
+        It does so with the follow-up that would be the fourth in one task, when another has moved up to the slot meanwhile.
+        """
+        if self.whose(before)[0] is None:
+            return
+        lines = getattr(self._runner, "_queued_events", None)
+        if lines is None:
+            lines = self._runner._queued_events = {}
+        line = lines.setdefault(session, [])
+        if _number(before) < _number(event):
+            pending[session] = before
+            line.append(event)
+        else:
+            line.insert(0, before)
 
     def batching(self, adapter: Any, name: str, key_of: Callable[..., str]) -> Callable[[Any], Callable[..., Any]]:
         """Around an adapter's method that puts an event into a batch; ``name`` is the dict of batches."""
@@ -212,6 +249,11 @@ class Queues:
 def _update_id(event: Any) -> str:
     update_id = getattr(event, "platform_update_id", None)
     return "" if update_id is None else str(update_id)
+
+
+def _number(event: Any) -> int:
+    update_id = _update_id(event)
+    return int(update_id) if update_id.isdecimal() else 0
 
 
 def _debounced(adapter: Any) -> Any:

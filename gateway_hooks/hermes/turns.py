@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,6 +57,7 @@ class Turns:
         self._runner = runner
         self._forget_attempt = forget_attempt
         self._frames: set[Frame] = set()
+        self._kept: set[asyncio.Task[Any]] = set()
         self.answered = 0
         self.errors = 0
 
@@ -82,7 +83,8 @@ class Turns:
             token = FRAME.set(frame)
             self._queues.arrived(event)
             try:
-                return await original(event, session)
+                with self._queues.inside(event):
+                    return await original(event, session)
             except asyncio.CancelledError:
                 frame.cancelled = True
                 raise
@@ -101,14 +103,7 @@ class Turns:
     def inline(self, original: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
         """Around the adapter's ``handle_message``, which queues an event, starts a task for it, or runs a command at once."""
 
-        async def handle_message(event: Any) -> Any:
-            inbox, update_id = self._queues.whose(event)
-            if inbox is None:
-                return None if self._queues.stale(event) else await original(event)
-            if not self._hold.starting:
-                inbox.drop(update_id)
-                return None
-            inbox.carry(update_id)
+        async def handle(event: Any, inbox: Inbox, update_id: str) -> Any:
             frame = Frame("")
             self._frames.add(frame)
             token = FRAME.set(frame)
@@ -125,7 +120,24 @@ class Turns:
             await self.settle_unless_queued(inbox, update_id, "no_reply")
             return result
 
+        async def handle_message(event: Any) -> Any:
+            inbox, update_id = self._queues.whose(event)
+            if inbox is None:
+                return None if self._queues.stale(event) else await original(event)
+            if not self._hold.starting:
+                inbox.drop(update_id)
+                return None
+            inbox.carry(update_id)
+            # The next text of a chat ends the task that hands the one before over, wherever that is: Hermes would lose it.
+            return await asyncio.shield(self._keep(handle(event, inbox, update_id)))
+
         return handle_message
+
+    def _keep(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._kept.add(task)
+        task.add_done_callback(self._kept.discard)
+        return task
 
     def door(self, original: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
         """Around ``_handle_message``: the turn is opened here, before anything of it runs."""
@@ -237,6 +249,8 @@ class Turns:
                 frame.cancelled = outcome == "cancelled"
                 if not frame.failed:  # after a failure Hermes still sends an apology
                     await self._close(frame)
+                if not frame.cancelled:
+                    self._queues.move_up(frame.session)
             return result
 
         return run_processing_hook

@@ -58,6 +58,10 @@ class Seat:
         self._journal = journal
         self._keep = keep
 
+    def state(self) -> State:
+        """What the record said when the manager looked last."""
+        return self._manager._state
+
     def running(self) -> None:
         """The gateway's loop runs: start the manager. Idempotent."""
         if not self._manager.is_alive():

@@ -31,6 +31,7 @@ from gateway_hooks.hermes.hold import Hold, log
 from gateway_hooks.hermes.hop import Hop, nimble
 from gateway_hooks.hermes.internals import loaded, module, version, wrap
 from gateway_hooks.hermes.internals import runner as current_runner
+from gateway_hooks.hermes.notice import HomeChannel
 from gateway_hooks.hermes.others import Others
 from gateway_hooks.hermes.queues import Queues
 from gateway_hooks.hermes.recoverers import Recoverers
@@ -57,6 +58,7 @@ class HermesGateway(Gateway):
         self._runner: Any = None
         self._hop = Hop(self.hold)
         self._accounts = Accounts(self.hold)
+        self.channel = HomeChannel(self.hold, self._hop)
         self._guards = Guards(self.hold, home, self.arm)
 
     @property
@@ -158,7 +160,7 @@ class HermesGateway(Gateway):
         if runner is None:
             log.error("the runner was not found; this gateway runs as if handoff-journal were not there")
             return
-        self._runner = runner
+        self._runner = self.channel.runner = runner
         hold.loop = asyncio.get_running_loop()
         if warm_way(PLATFORM):
             hold.covered.add(PLATFORM)

@@ -15,6 +15,7 @@ from gateway_hooks.hermes.command import ROLE
 from gateway_hooks.hermes.gateway import HermesGateway
 from gateway_hooks.hermes.hold import log
 from gateway_hooks.hermes.internals import module
+from gateway_hooks.notices import Notices
 from journal.errors import Busy, Refused
 
 
@@ -97,9 +98,12 @@ def _stay_out(why: str, *, green: bool) -> None:
 def _take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
     rooms = importlib.import_module("gateway_hooks.seat")
     try:
-        seat: Seat = rooms.take(home, gateway, env)
+        seat = rooms.take(home, gateway, env)
     except (rooms.StandAside, Refused, Busy) as error:  # somebody else serves, or is about to: never a second poller
         log.error("%s", error.line())
         print(error.line(), file=sys.stderr)
         raise SystemExit(error.exit_code) from error
-    return seat
+    if isinstance(gateway, HermesGateway):
+        Notices(home / "handoff", seat.state, gateway.channel).start()
+    taken: Seat = seat
+    return taken

@@ -48,7 +48,10 @@ class Home:
 
     def bake(self) -> Home:
         """A handoff has come to its bake."""
-        self.serve().request()
+        return self.serve().request().come_to_bake()
+
+    def come_to_bake(self) -> Home:
+        """The handoff that was asked for has come to its bake."""
         self.say(self.blue, e.GreenSpawned(green=self.green), e.HandoffInit(green=self.green))
         self.say(self.green, started("green", serving=False))
         seq = self.say(self.blue, flushed())

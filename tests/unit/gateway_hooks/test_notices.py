@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -172,15 +172,51 @@ def test_a_notice_whose_end_its_process_did_not_live_to_tell_is_brought_up_to_da
     ]
 
 
-def test_one_that_was_not_read_yet_is_not_old_news(town: Town, tmp_path: Path) -> None:
-    states: Sequence[State] = [State(), town.home.serve().state(), town.home.request().state()]
-    told = iter(states)
-    blue = Notices(tmp_path, lambda: next(told), town.blue)
-    town.look(blue, blue, blue)
-    assert len(town.chat.messages) == 1
+def test_a_record_that_nobody_has_read_yet_makes_no_old_handoff_new(town: Town) -> None:
+    home = town.home.serve().request()
+    home.say(home.blue, e.HandoffFailed(reason="spawn"))
+    told = iter([State(), home.state()])
+    blue = Notices(home.folder, lambda: next(told), town.blue)
+    town.look(blue, blue)
+    assert town.chat.messages == []
 
 
-def test_while_the_other_side_speaks_one_waits_and_a_stopped_one_is_not_waited_for(
+class Interval:
+    """Something happens while somebody waits."""
+
+    def __init__(self, happens: Callable[[], object]) -> None:
+        self._happens: Callable[[], object] | None = happens
+
+    def wait(self, timeout_s: float) -> bool:
+        happens, self._happens = self._happens, None
+        if happens is not None:
+            happens()
+        return False
+
+
+def test_what_the_other_side_posts_meanwhile_is_waited_for_and_edited(town: Town) -> None:
+    home = town.home.serve()
+    green = town.notices(town.green)
+    town.green.serves = True
+    town.look(green)
+    home.request()
+    held = os.open(home.folder / "notice.json", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(held, fcntl.LOCK_EX)
+
+    def posts() -> None:
+        town.chat.messages.append("theirs")
+        kept = {"handoff": "h-1", "text": "theirs", "posted": {"platform": "telegram", "chat": "99", "message": "0"}}
+        os.pwrite(held, json.dumps(kept).encode(), 0)
+        os.close(held)
+
+    green._over = Interval(posts)  # type: ignore[assignment]
+    town.look(green)
+    assert [words.split(":")[0] for words in town.chat.messages] == ["Handoff to the same runtime"]
+    with pytest.raises(OSError, match="descriptor"):
+        os.fstat(held)  # it was let go while green waited
+
+
+def test_one_that_is_stopped_while_it_speaks_is_not_waited_for_for_ever(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway_hooks.notices.LOCK_S", 0.2)

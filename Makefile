@@ -12,6 +12,7 @@
 #   make model    every world of the protocol, exhaustively    (ARGS='--messages 2 --kills 1' one size, ARGS=--large many)
 #   make crash    the crash matrix: real processes hurt at every named point   (ARGS='--sample 50 --jobs 4' hands options on)
 #   make power    the power cut at any moment of a recorded run; needs strace, which apt installs when it is missing
+#   make systemd  the keeper under a real systemd, as root; apt installs it when it is missing
 #   make upgrades hermes-agent 0.18.2 to 0.19.0 under traffic: promoted, rolled back, killed in the bake
 #   make kept-work 500 messages that green answered in the bake, then a rollback: does blue know them?  (ARGS='--messages 50')
 #   make pages    the audit's page in a real browser; Chromium is installed by apt when it is missing, for which it must be root
@@ -72,6 +73,12 @@ crash: $(VENV)/dev
 power: $(VENV)/dev
 	command -v strace >/dev/null || { apt-get update -qq && apt-get install -y -qq strace; }
 	$(BIN)/python -m tests.power $(ARGS)
+
+.PHONY: systemd
+systemd: $(VENV)/dev
+	test -x /usr/lib/systemd/systemd || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd; }
+	$(BIN)/python -m pytest -q tests/systemd/under_systemd.py $(ARGS)
+
 .PHONY: pages picture incidents
 pages: $(VENV)/dev $(CHROMIUM)
 	CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest -q tests/pages/looked_at.py $(ARGS)

@@ -9,6 +9,7 @@
 #   make healthy  200 handoffs of healthy greens under uneven load, and 3,000 made-up days: no rule may fire
 #   make divergence      every fault of a green in the bake, by real processes
 #   make simulate SEEDS=10000  everything in one process, from a seed  (SEED=n runs one again, shrunk when it fails)
+#   make mutants  the product broken in 16 ways, one at a time: the simulation must notice each  (ARGS='--only polls' hands options on)
 #   make model    every world of the protocol, exhaustively    (ARGS='--messages 2 --kills 1' one size, ARGS=--large many)
 #   make crash    the crash matrix: real processes hurt at every named point   (ARGS='--sample 50 --jobs 4' hands options on)
 #   make power    the power cut at any moment of a recorded run; needs strace, which apt installs when it is missing
@@ -63,6 +64,10 @@ divergence: $(VENV)/dev
 simulate: $(VENV)/dev
 	$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
 	$(if $(SEED),,$(BIN)/python -m tests.model --large)
+
+.PHONY: mutants
+mutants: $(VENV)/dev
+	$(BIN)/python -m tests.sim.mutants $(ARGS)
 
 model: $(VENV)/dev
 	$(BIN)/python -m tests.model $(ARGS)

@@ -77,6 +77,7 @@ class Keeper:
         self._started_ns = self._ended_ns = self._stepped_ns = self._awake_ns = 0
         self._seated = self._sampled = False
         self._serving: Process | None = None
+        self._epoch = 0
         self._tried: b.Start | None = None
         self._failures = 0
         self._codes: dict[Process, int] = {}
@@ -187,10 +188,11 @@ class Keeper:
             self._sampled = self._sampled or started in kept
         owner = head.owning
         if started is not None and not self._seated:
-            self._serving = started
+            self._serving, self._epoch = started, 0
         elif owner is not None and self._world.probe(owner) != "dead":
-            self._serving = owner
+            self._serving, self._epoch = owner, head.epoch
         if self._serving is not None and self._world.probe(self._serving) == "dead":
+            self._read()  # what it said last counts
             self._has_ended(self._serving, now_ns)
             self._serving = None
         elif started is not None and self._world.probe(started) == "dead":
@@ -198,8 +200,9 @@ class Keeper:
 
     def _has_ended(self, process: Process, now_ns: int) -> None:
         self._codes |= self._family.reap()
-        self._code, self._ended_ns = self._codes.pop(process, None), now_ns
-        log.warning("process %d has ended%s", process.pid, "" if self._code is None else f" with {self._code}")
+        code, self._ended_ns = self._codes.pop(process, None), now_ns
+        self._code = code if self._epoch in (0, self._state.head.epoch) else None  # else it had handed over meanwhile
+        log.warning("process %d has ended%s", process.pid, "" if code is None else f" with {code}")
         if process != self._started:
             self._tried, self._failures = None, 0
             return

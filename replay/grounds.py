@@ -32,12 +32,10 @@ class Difference:
 
 @dataclass(slots=True)
 class _Mark:
-    """States that a side may have decided on since its loop last spoke, each with the moment of its last event; when the others
-    had last been ``heard`` then, when they were heard ``next``, and at which seq it ``said`` something."""
+    """States that a side may have decided on since its loop last spoke, each with the moment of its last event; and at which seq it
+    ``said`` something."""
 
     states: list[tuple[State, Moment]] = field(default_factory=list)
-    heard: dict[Process, Moment] = field(default_factory=dict)
-    next: dict[Process, Moment] = field(default_factory=dict)
     said: int = 0
 
 
@@ -47,6 +45,7 @@ class Grounds:
     def __init__(self) -> None:
         self._marks: dict[Process, _Mark] = {}
         self._heard: dict[Process, Moment] = {}
+        self._gaps: dict[Process, tuple[_Gap, ...]] = {}
         self._now: Moment | None = None
 
     def judge(self, state: State, record: Record, event: Event) -> list[Difference]:
@@ -59,7 +58,13 @@ class Grounds:
         states = [(s, m) for s, m in mark.states if s.head.phase_seq == state.head.phase_seq]
         states.append((state, self._now or now))
         ends = [*(m for _, m in states[1:]), now]
-        case = _Case(record, [_Ground(s, m, end) for (s, m), end in zip(states, ends, strict=True)], self._heard, mark)
+        case = _Case(
+            record,
+            [_Ground(s, m, end) for (s, m), end in zip(states, ends, strict=True)],
+            self._heard,
+            self._gaps,
+            mark,
+        )
         return [*found, *(Difference(record.seq, *difference) for difference in rule(case, event))]
 
     def follow(self, before: State, after: State, record: Record) -> None:
@@ -70,22 +75,27 @@ class Grounds:
             event = record.event
             self._marks.pop(event.process if isinstance(event, e.ProcessLost) else process, None)
         for other, mark in self._marks.items():
-            if other != process:
-                mark.next.setdefault(process, now)
-                if type_ in _CHANGES_GROUNDS:
-                    mark.states.append((after, now))
+            if other != process and type_ in _CHANGES_GROUNDS:
+                mark.states.append((after, now))
         if type_ in _LOOP and after.head.side_of(process):
             # a side samples between folding and deciding: it may decide on whatever stood since it spoke before its own sample
             old = self._marks.get(process, _Mark())
             kept = [*((s, earlier) for s, _ in old.states if s.head.seq >= old.said), (before, earlier)]
             kept = kept if type_ == "HEALTH_SAMPLED" else []
-            heard = {p: m for p, m in self._heard.items() if _expected(after, p)}
-            self._marks[process] = _Mark([*kept, (after, now)], heard, said=record.seq)
+            self._marks[process] = _Mark([*kept, (after, now)], said=record.seq)
+        self._note_gap(process, now, after)
         self._heard[process] = self._now = now
         if type_ == "GREEN_SPAWNED" and after.head.expected_green:
             self._heard.setdefault(after.head.expected_green, now)
         elif type_ == "PROCESS_LOST":
             self._heard = {p: m for p, m in self._heard.items() if _expected(after, p) or p == process}
+            self._gaps = {p: gaps for p, gaps in self._gaps.items() if p in self._heard}
+
+    def _note_gap(self, process: Process, now: Moment, after: State) -> None:
+        """Remember when a process said nothing for so long that it may have been stopped."""
+        before = self._heard.get(process)
+        if before is not None and _between(before, now) >= after.limits.frozen_s:
+            self._gaps[process] = (*self._gaps.get(process, ()), _Gap(before, now))[-_GAPS:]
 
 
 def _expected(state: State, process: Process) -> bool:
@@ -98,6 +108,18 @@ _CHANGES_GROUNDS = frozenset(
     | {"ADAPTER_PAUSED", "SESSION_FLUSHED", "DIVERGENCE_DETECTED", "HANDOFF_COMPLETE_REQUESTED", "TURN_FINISHED"}
     | {"HANDOFF_TERMS", "BAKE_CONFIRMED"}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """Two events of a process with nothing of it between them."""
+
+    before: Moment
+    after: Moment
+
+
+_GAPS = 20
+"""So many are remembered of each process: a side at rest speaks once a minute, and each pause is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +138,7 @@ class _Case:
     record: Record
     grounds: Sequence[_Ground]
     heard: dict[Process, Moment]
+    gaps: dict[Process, tuple[_Gap, ...]]
     mark: _Mark
 
     @property
@@ -224,7 +247,12 @@ def _late(case: _Case) -> Found:
 
 
 def _silent(case: _Case, side: Side) -> Found:
-    """No sign of life for longer than ``silent_s``; or stopped, which no event says, but then nothing at all for ``frozen_s``."""
+    """No sign of life for longer than ``silent_s``; or stopped, which no event says, but then nothing at all for ``frozen_s``.
+
+    Who is stopped may go on between being seen and that being said, and speak. So a pause counts that ended since the one who says
+    so had last spoken: it looks at the other side again before each word. Who has no seat (a keeper, an operator) speaks rarely: for
+    those a pause in this phase counts.
+    """
     head, limits = case.last.head, case.last.limits
     process = head.process(side) or (head.expected_green if side == "green" else None)
     if process is None:
@@ -232,8 +260,9 @@ def _silent(case: _Case, side: Side) -> Found:
     if any(silent(g.state, side, Stamp(g.until.at_ns, g.until.mono_ns), g.until.boot) for g in case.grounds):
         return []
     heard = case.heard.get(process) or case.last.entered
-    before, after = case.mark.heard.get(process), case.mark.next.get(process)
-    if case.since(heard) >= limits.frozen_s or (before and after and _between(before, after) >= limits.frozen_s):
+    since = case.mark.said or head.phase_seq
+    pauses = [_between(gap.before, gap.after) for gap in case.gaps.get(process, ()) if gap.after.seq > since]
+    if max(case.since(heard), *pauses, 0.0) >= limits.frozen_s:
         return []
     return [("silence", f"{side} silent or stopped", round(case.since(heard), 3))]
 

@@ -10,7 +10,7 @@ from journal import law
 from replay import decide
 from tests.model.book import Rules
 from tests.model.explore import Found, explore
-from tests.model.hunt import hunt_all
+from tests.model.hunt import hunt_all, name_tests
 from tests.model.sizes import LARGE, named
 from tests.model.world import Size
 
@@ -23,9 +23,13 @@ def main() -> int:
     parser.add_argument("--bound", type=int)
     parser.add_argument("--large", action="store_true", help="all that is too large for the tests")
     parser.add_argument("--mutants", action="store_true", help="bring tests/model/mutants.json up to date instead")
+    parser.add_argument(
+        "--tests", action="store_true", help="with --mutants: only name unit tests for those that are new; seconds"
+    )
     options = vars(parser.parse_args())
+    quick = options.pop("tests")
     if options.pop("mutants"):
-        hunt_all(lambda line: print(line, flush=True))
+        (name_tests if quick else hunt_all)(lambda line: print(line, flush=True))
         return 0
     bound = options.pop("bound")
     sizes = LARGE if options.pop("large") else (Size(**options),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -12,11 +13,12 @@ import pytest
 
 from tests.model.mutants import MODULES, Mutant, rebuilt, without
 
+LONGEST_S = 20.0
+"""A unit test that takes so long will not end."""
 LOOKED_AT = (
     "tests/unit/journal/test_law.py",
     "tests/unit/replay/test_decide.py",
     "tests/unit/replay/test_check.py",
-    "tests/unit/replay/test_boot.py",
 )
 
 
@@ -59,11 +61,20 @@ def _parameters(item: pytest.Function) -> dict[str, object]:
 
 
 def _fails(item: pytest.Function, given: dict[str, object]) -> bool:
+    """Whether a test fails, or goes on without end."""
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.setitimer(signal.ITIMER_REAL, LONGEST_S)
     try:
         item.obj(**given)
     except (Exception, pytest.fail.Exception):
         return True
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
     return False
+
+
+def _too_long(_number: int, _frame: object) -> None:
+    raise TimeoutError
 
 
 @contextmanager

@@ -114,6 +114,18 @@ def size_of(entry: dict[str, Any]) -> Size:
     return Size(**entry["size"])
 
 
+def name_tests(told: Callable[[str], None]) -> None:
+    """The quick way to bring ``mutants.json`` up to date: mutants that are gone go, and of those that nothing is known of the unit
+    test that catches them is named."""
+    entries = {m.name: entry for m in mutants() if (entry := kept().get(m.name, {})).keys() & {"schedule", "test"}}
+    wanted = [m for m in mutants() if m.name not in entries]
+    tests = caught(wanted) if wanted else {}
+    for mutant in wanted:
+        told(f"{mutant.name} - {tests.get(mutant.name, 'NO TEST CATCHES IT')}")
+        entries[mutant.name] = {"mutant": mutant.name, **({"test": tests[mutant.name]} if mutant.name in tests else {})}
+    _keep(entries)
+
+
 def hunt_all(told: Callable[[str], None]) -> None:
     """Bring ``mutants.json`` up to date: mutants that are gone go, new ones and those whose schedule fails are hunted."""
     before, entries = kept(), {}

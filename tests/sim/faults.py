@@ -34,6 +34,8 @@ LOOP = (
     "say",
     "finish",
 )
+RASH = ("connect", "serve", "ack")
+"""What a manager may do once without asking the decisions: claim and poll, take the adapters back, acknowledge."""
 TARGETS = ("", "", "", "blue", "green", "owner", "other", "both")
 """Whom a fault meets: whoever passes the point (the owner where there is none), if it is that side; or the other side of him."""
 
@@ -74,9 +76,33 @@ def plan(random: Random, accounts: int) -> list[Fault]:
         faults.append(_when(random, "rollback"))
     if random.random() < 0.15:
         faults.append(_when(random, "complete"))
+    if random.random() < 0.3:
+        faults += random.choice(THEMES)
     for _ in range(random.choice((0, 1, 1, 2, 2, 3, 4, 5, 7, 9))):
         faults.append(_fault(random))
     return faults
+
+
+def _at(kind: str, name: str, target: str = "", nth: int = 1, how: str = "", stage: str = "appended") -> Fault:
+    return Fault(kind, target, point=(stage, name), nth=nth, how=how)
+
+
+_SEIZED_FROM = (_at("freeze", "HANDOFF_ACK", "other"), _at("wake", "HANDOFF_SEIZED", "other"))
+_ROLLED_BACK = _at("rollback", "HANDOFF_CONFIRM")
+THEMES: tuple[tuple[Fault, ...], ...] = (
+    _SEIZED_FROM,
+    (_SEIZED_FROM[0], _at("rash", "HANDOFF_SEIZED", "green", how="connect")),
+    (*_SEIZED_FROM, _at("rash", "HANDOFF_SEIZED", "blue", how="connect")),
+    (_at("rash", "HANDOFF_ACK", "green", how="connect"),),
+    (_at("rash", "HANDOFF_CONFIRM", "blue", how="connect"),),
+    (_ROLLED_BACK, _at("rash", "HANDOFF_ROLLBACK", "blue", how="serve")),
+    (_ROLLED_BACK, _at("rash", "ADAPTER_PAUSED", "blue", nth=2, how="serve")),
+    (_at("rash", "PROCESS_STARTED", "green", nth=2, how="ack"),),
+    (_at("rash", "SESSION_FLUSHED", "green", how="ack"), _at("rash", "SESSION_FLUSHED", "green", nth=2, how="ack")),
+    tuple(_at("kill", "intend", nth=n, stage="loop") for n in (1, 2, 3)),
+    (_at("rollback", "", stage="spawned"), _at("promote", "", stage="spawned")),
+)
+"""Combinations in which only one fence holds, and that chance would not meet often."""
 
 
 def _when(random: Random, kind: str, target: str = "", for_s: float = 0.0, how: str = "") -> Fault:
@@ -125,8 +151,10 @@ def _fault(random: Random) -> Fault:
         return _when(random, "pause", for_s=random.choice((3.0, 20.0, 90.0)))
     if x < 0.88:
         return _when(random, "power")
-    if x < 0.91:
+    if x < 0.90:
         return _when(random, "second start")
+    if x < 0.91:
+        return _when(random, "rash", random.choice(("blue", "green")), how=random.choice(RASH))
     if x < 0.94:
         return _when(random, "redeliver", how=str(random.choice((1, 2, 5))))
     if x < 0.96:

@@ -10,19 +10,27 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway_hooks import runtimes, seat
+from gateway_hooks.manager import Manager
 from gateway_hooks.process import ROLE
+from journal import events as e
 from journal.errors import HandoffError
 from journal.events import Process
+from journal.head import TRANSITIONS
 from journal.record import Stamp
-from replay.fold import State
+from replay import decide as d
+from replay.fold import State, state_of
 from tests.sim.gateway import SimGateway
 from tests.sim.memory import MemoryJournal
 
 if TYPE_CHECKING:
     from tests.sim.simulation import Simulation
+
+
+NOTICED_S = 7.0
+"""A call onto a loop that hangs takes five."""
 
 
 class Killed(BaseException):
@@ -137,6 +145,9 @@ class Proc(Actor):
         self.env, self.parent = dict(env), parent
         self.place: seat.Seat | None = None
         self.exit_code: int | None = None
+        self.died_ns = 0
+        self.rash = ""
+        self.hindered_ns = 0
         super().__init__(sim, f"P{sim.pids + 1}")
         self.gateway = SimGateway(self)
         sim.procs.append(self)
@@ -165,6 +176,41 @@ class Proc(Actor):
         self.exit_code = code
         self.sim.log(f"{self.name} exits with {code}")
         self.sim.end(self)
+
+
+class SimManager(Manager):
+    """The real one, of a process that may be rash; what it says has to have been decided in the phase in which it stands."""
+
+    def __init__(self, proc: Proc, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._proc = proc
+
+    def step(self) -> bool:
+        """Do what somebody rash would do, if it is time for that; else what was decided."""
+        how, self._proc.rash = self._proc.rash, ""
+        if how:
+            self._state = state_of(self._reader, self._state)
+        head = self._state.head
+        me = head.side_of(self._writer.process)
+        if how == "connect" and me:
+            return self._act(d.Connect(), me)
+        if how == "serve" and me == "blue":
+            return self._act(d.Serve(head.flushed_seq), me)
+        if how == "ack" and me == "green":
+            self._say(e.HandoffAck(flushed_seq=head.flushed_seq, digests=dict(self._seen.loaded)))
+            return True
+        return super().step()
+
+    def _decide(self, *events: e.Event) -> None:
+        phase_seq, me = self._state.head.phase_seq, self._writer.process
+        super()._decide(*events)
+        records = self._proc.sim.disk.records
+        mine = next(r for r in reversed(records) if r.process == me and r.type == events[0].TYPE)
+        since = next((r.seq for r in reversed(records[: mine.seq - 1]) if r.type in TRANSITIONS), 0)
+        if since != phase_seq:
+            self._proc.sim.trouble(
+                f"{self._proc.name} says {mine.type} in the phase of seq {since}, decided in that of {phase_seq}"
+            )
 
 
 class SimBell:
@@ -210,6 +256,8 @@ class SimWorld:
     def end(self, process: Process) -> None:
         self._proc.point("end", "")
         found = self._sim.find(process)
+        if found is not None and found.status == "dead" and self._sim.mono_ns - found.died_ns > NOTICED_S * 1e9:
+            self._sim.trouble(f"{self._proc.name} ends {found.name}, which has been dead for long")
         if found is not None and found.status != "dead":
             self._sim.log(f"{self._proc.name} ends {found.name}")
             self._sim.end(found)

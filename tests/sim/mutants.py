@@ -1,6 +1,6 @@
 """The product broken on purpose, one line at a time: a simulation that holds on these proves nothing.
 
-``python -m tests.sim.mutants`` breaks it in each way in turn and says after how many seeds that was noticed, and by what.
+``make mutants`` breaks it in each way in turn and says after how many seeds that was noticed, and by what.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ Patch = tuple[Any, str, Any]
 
 
 def _no_rule(event: type[e.Event]) -> Callable[[], list[Patch]]:
-    return lambda: [(law, "_RULES", {t: rule for t, rule in law._RULES.items() if t is not event})]
+    """The law without its own rule for a type."""
+    return lambda: [(law, "_ASKED", {**law._ASKED, event: (*law._ASKED[event][:-1], None)})]
 
 
 def _verdict(message: head.Message, turn: head.Turn) -> Any:
@@ -133,11 +134,12 @@ def caught(name: str, first: int, most: int) -> tuple[int, str] | None:
 
 @click.command()
 @click.option("--first", default=0, show_default=True, help="The first seed")
-@click.option("--most", default=1000, show_default=True, help="Seeds a mutant")
-def main(first: int, most: int) -> None:
-    """Break the product in each way, and say what notices."""
+@click.option("--most", default=600, show_default=True, help="Seeds a mutant")
+@click.option("--only", default="", help="Mutants whose name has this in it")
+def main(first: int, most: int, only: str) -> None:
+    """Break the product in each way, and say what notices; 1 when nothing does."""
     missed = 0
-    for name in MUTANTS:
+    for name in [name for name in MUTANTS if only in name]:
         found = caught(name, first, most)
         missed += found is None
         click.echo(

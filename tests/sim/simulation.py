@@ -22,7 +22,6 @@ from typing import Any
 
 from gateway_hooks import keeper as keeping
 from gateway_hooks import orders, seat
-from gateway_hooks.manager import Manager
 from journal import events as e
 from journal.errors import Busy, DiskTrouble, HandoffError
 from journal.events import Process
@@ -33,11 +32,12 @@ from tests.sim import machine
 from tests.sim.faults import Fault, plan
 from tests.sim.judge import Judge
 from tests.sim.keeper import KeeperProc, Restarter
-from tests.sim.machine import Actor, Killed, Proc, SimBell, SimWorld
+from tests.sim.machine import Actor, Killed, Proc, SimBell, SimManager, SimWorld
 from tests.sim.memory import Disk, FsyncFailed, MemoryJournal, MemoryReader
 from tests.sim.platform import BotApi, Wish
 
 _ORDERS = ("promote", "rollback", "complete")
+_SIDES = ("blue", "green", "owner")
 _OF_A_GATEWAY = ("kill", "freeze", "hang", "call fails")
 CHAOS_S = 70.0
 CALM_S = 400.0
@@ -93,7 +93,6 @@ class Simulation:
         self.kept = draw.random() < 0.75
         self.keeper: Actor | None = None
         self.retired: list[Actor] = []
-        self.thawed_ns: list[int] = []
         self.operator: Process = Process(pid=7, started=7, boot=self.boot)
 
     # ------------------------------------------------------------------------ what everybody asks
@@ -123,6 +122,7 @@ class Simulation:
 
     def end(self, proc: Proc) -> None:
         """SIGKILL, or an exit."""
+        proc.died_ns = self.mono_ns if proc.status != "dead" else proc.died_ns
         proc.status = "dead"
         proc.exit_code = -9 if proc.exit_code is None else proc.exit_code
         proc.gateway.pollers, proc.gateway.orphans = {}, []
@@ -158,7 +158,7 @@ class Simulation:
         for fault in list(self.pending):
             if fault.point is None or fault.point[0] != stage or fault.point[1] not in names or fault.kind == "disk":
                 continue
-            if fault.target in ("blue", "green", "owner") and not self._means(fault.target, proc, side):
+            if fault.kind != "rash" and fault.target in _SIDES and not self._means(fault.target, proc, side):
                 continue
             if fault.kind in _OF_A_GATEWAY and not isinstance(proc, Proc):
                 continue
@@ -243,13 +243,26 @@ class Simulation:
         proc = next(p for p in self.procs if p.name == fault.target)
         if proc.status == "stopped":
             proc.status = "running"
+            proc.hindered_ns = self.mono_ns
             self.fired("thaw")
-            self.thawed_ns.append(self.mono_ns)
+
+    def _wake(self, _fault: Fault, _at: Proc | None) -> bool:
+        stopped = [p for p in self.procs if p.status == "stopped"]
+        for proc in stopped:
+            self._thaw(Fault("thaw", proc.name))
+        return bool(stopped)
+
+    def _rash(self, fault: Fault, _at: Proc | None) -> bool:
+        """The manager of that side will do something once that nothing has decided."""
+        targets = self._targets(fault, None)
+        for proc in targets:
+            proc.rash = fault.how
+        return bool(targets)
 
     def _hang(self, fault: Fault, at: Proc | None) -> bool:
         targets = self._targets(fault, at)
         for proc in targets:
-            proc.gateway.hung_until_ns = self.mono_ns + int(fault.for_s * 1e9)
+            proc.gateway.hung_until_ns = proc.hindered_ns = self.mono_ns + int(fault.for_s * 1e9)
         return bool(targets)
 
     def _call_fails(self, fault: Fault, at: Proc | None) -> bool:
@@ -493,9 +506,9 @@ class Simulation:
         (folder / "key").write_bytes(KEY)
         reader = MemoryReader(self.disk, folder / "journal.db")
 
-        def manager(*args: Any, **options: Any) -> Manager:
+        def manager(*args: Any, **options: Any) -> SimManager:
             assert isinstance(self.inside, Proc)
-            return Manager(*args, **options, reader=reader, bell=SimBell(self.inside))  # type: ignore[arg-type]
+            return SimManager(self.inside, *args, **options, reader=reader, bell=SimBell(self.inside))
 
         def inside() -> Actor:
             assert self.inside is not None

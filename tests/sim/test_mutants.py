@@ -1,4 +1,4 @@
-"""What is broken on purpose is noticed: the quick ones here, all of them with ``python -m tests.sim.mutants``."""
+"""What is broken on purpose is noticed: the quick ones here, all of them with ``make mutants``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ QUICK = (
     "what was left waiting is never taken up",
     "whatever comes in is dispatched",
     "what the other side wrote is not read",
+    "who owns connects whoever polls",
+    "who has lost the adapters goes on polling",
+    "a decision counts though the phase has moved",
+    "no digest is compared",
+    "a second attempt is never the last",
 )
 
 

@@ -16,6 +16,7 @@ from gateway_hooks import runtimes
 from gateway_hooks.hanging import SAMPLE_S, Without
 from gateway_hooks.keeper import Keeper, Unstartable
 from gateway_hooks.process import Liveness
+from gateway_hooks.settling import settle
 from journal import events as e
 from journal.errors import HandoffError
 from journal.events import Process
@@ -248,6 +249,22 @@ def test_a_blue_that_dies_again_and_again_beside_a_serving_green_is_not_started_
         parish.dies(who, 1)
     assert times[1] - times[0] >= 1.0
     assert times[2] - times[1] >= 2.0
+
+
+def test_a_green_that_leaves_after_it_gave_back_does_not_end_the_keeper_though_blue_died_in_that_moment(
+    parish: Parish,
+) -> None:
+    parish.steps(until=1)
+    blue, green = parish.bake()
+    parish.say(process(8), e.HandoffRollback(phase="baking", reason="operator"))
+    parish.say(green, paused())
+    seq = parish.say(green, flushed())
+    parish.say(blue, e.BlueServing(flushed_seq=seq, digests=DIGESTS))
+    parish.dies(blue, -9)
+    parish.say(green, *[d.event for d in settle(parish.journal.catch_up(), "blue", blue, "died")], e.ProcessExited())
+    parish.dies(green, 0)
+    assert parish.steps(until=2) is None
+    assert len(parish.street.started) == 2
 
 
 def test_a_stopped_gateway_that_never_sat_down_is_ended(parish: Parish) -> None:

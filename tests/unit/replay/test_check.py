@@ -10,7 +10,7 @@ import pytest
 from journal import events as e
 from replay.check import check
 from replay.fold import fold
-from tests.builders import BLUE, DIGESTS, GREEN, OPERATOR, lost
+from tests.builders import BLUE, DIGESTS, GREEN, KEEPER, OPERATOR, lost
 from tests.unit.replay.histories import ADAPTER, History, connected, health, paused, started
 
 HEALTH = health()
@@ -319,6 +319,40 @@ def test_a_green_that_thawed_after_it_was_judged_was_silent_all_the_same() -> No
     history.sample(GREEN)  # between blue's decision and its append
     history.say(BLUE, e.HandoffRollback(phase="baking", reason="green_silent", evidence=(seen,)))
     assert first(history) is None
+
+
+def test_a_green_that_went_on_while_it_was_judged_had_been_stopped_whatever_it_said_before_and_after() -> None:
+    history = History().baking()
+    history.wait(4).sample(BLUE)
+    history.sample(GREEN)
+    seen = history.sample(GREEN)
+    history.wait(2.5)  # it was stopped, and blue has looked
+    seen = history.sample(GREEN)
+    history.sample(GREEN)
+    history.say(BLUE, e.HandoffRollback(phase="baking", reason="green_silent", evidence=(seen,)))
+    assert first(history) is None
+
+
+def test_a_pause_that_was_over_before_its_judge_spoke_last_is_no_ground() -> None:
+    history = History().baking()
+    history.wait(4).sample(GREEN)
+    history.sample(BLUE)
+    seen = history.sample(GREEN)
+    seq = history.say(BLUE, e.HandoffRollback(phase="baking", reason="green_silent", evidence=(seen,)))
+    assert first(history) == (seq, "silence")
+
+
+def test_a_keeper_may_have_seen_a_pause_of_this_phase_and_no_earlier_one() -> None:
+    history = History().complete()
+    history.wait(3).sample(GREEN)
+    history.sample(GREEN)
+    history.lose("green", KEEPER, "ended_stopped", role="keeper")
+    assert first(history) is None
+    history = History().init()
+    history.wait(3).sample(GREEN)
+    history.flushed().say(GREEN, e.HandoffAck(flushed_seq=history.head.flushed_seq, digests=DIGESTS))
+    seq = history.lose("green", KEEPER, "ended_stopped", role="keeper")
+    assert first(history) == (seq, "silence")
 
 
 def test_a_rollback_for_silence_of_a_green_that_speaks_is_found() -> None:

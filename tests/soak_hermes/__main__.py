@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -51,6 +52,7 @@ def main() -> int:
     given = parser.parse_args()
     options = Options(given.messages, given.kills, given.chats, given.rate, given.seed, not given.no_handoffs)
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # that clients go away is the point
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end, it ends its gateways first
     say(f"seed {options.seed}")
     folder = given.keep or Path(tempfile.mkdtemp(prefix="handoff-soak-"))
     outcome = asyncio.run(soak(folder, options, say))

@@ -42,8 +42,8 @@ HURRY_S = 1.5
 """A kill comes at a random moment within so many seconds of the message that it was drawn for."""
 BAKE_S = (0.5, 4.0)
 REST_S = (0.5, 8.0)
-PACE = 1.6
-"""How many messages per chat may be open before people wait: who writes faster than Hermes answers measures nothing but that."""
+PACE, LEAST = 0.5, 10
+"""How many messages per chat, and at least, may be open before people wait: who writes faster than Hermes answers measures that."""
 LOOK_S = 0.02
 
 
@@ -156,7 +156,7 @@ class Soak(Rig):
 
     async def _write(self) -> None:
         options = self.options
-        most = round(PACE * options.chats)
+        most = max(LEAST, round(PACE * options.chats))
         lines = plan(messages=options.messages, chats=options.chats, rate=options.rate, seed=options.seed)
         late_s, began_s = 0.0, time.monotonic()
         for line in lines:

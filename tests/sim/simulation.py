@@ -286,6 +286,8 @@ class Simulation:
 
     def _pause(self, fault: Fault, _at: Proc | None) -> bool:
         self.mono_ns += int(fault.for_s * 1e9)
+        for proc in self.procs:
+            proc.hindered_ns = self.mono_ns
         return True
 
     def _power(self, _fault: Fault, _at: Proc | None) -> bool:

@@ -11,7 +11,7 @@
 #   make simulate SEEDS=10000  everything in one process, from a seed  (SEED=n runs one again, shrunk when it fails)
 #   make mutants  the product broken in 16 ways, one at a time: the simulation must notice each  (ARGS='--only polls' hands options on)
 #   make model    every world of the protocol, exhaustively    (ARGS='--messages 2 --kills 1' one size, ARGS=--large many)
-#   make crash    the crash matrix: real processes hurt at every named point   (ARGS='--sample 50 --jobs 4' hands options on)
+#   make crash    the crash matrix: real processes hurt at every named point   (ARGS='--piece 3/30 --jobs 4' hands options on)
 #   make power    the power cut at any moment of a recorded run; needs strace, which apt installs when it is missing
 #   make systemd  the keeper under a real systemd, as root; apt installs it when it is missing
 #   make upgrades hermes-agent 0.18.2 to 0.19.0 under traffic: promoted, rolled back, killed in the bake

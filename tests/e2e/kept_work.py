@@ -131,6 +131,7 @@ async def keep(folder: Path, way: Way, messages: int) -> Kept:
         verdict = await _settled(rig, 0, timeout_s=120)
         records, ended = rig.records(), rig.read()
         missing = [
+            *_not_in(before, [(item.chat_id, item.marker) for item in traffic]),
             *_not_in(
                 dict(_transcripts(rig.home, way)),
                 [*((item.chat_id, item.marker) for item in traffic), *((chat, f"m{94000 + chat}") for chat in chats)],

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from gateway_hooks.demo.hermes_home import HOME_CHAT
 from gateway_hooks.demo.wire import Call
 from journal.events import ReplyIntended, ReplySent, TurnStarted
 from journal.pseudonyms import Pseudonyms
@@ -44,7 +45,10 @@ def polled_by_whom_the_record_says(records: Sequence[Record], calls: Sequence[Ca
 
 def answered_as_the_record_says(records: Sequence[Record], calls: Sequence[Call]) -> int:
     """At every N: what the state calls sent had been asked of the platform, and what the platform had been asked was intended."""
-    sends = {str(call.message_id): call for call in calls if call.message_id is not None and call.outcome == "answered"}
+    answers = [
+        call for call in calls if call.message_id is not None and call.chat_id != HOME_CHAT
+    ]  # a notice is no answer
+    sends = {str(call.message_id): call for call in answers if call.outcome == "answered"}
     intended: dict[tuple[int, int], Record] = {}
     sent: set[str] = set()
     for record in records:

@@ -110,10 +110,10 @@ class Manager(threading.Thread):
             except Busy as error:
                 log.error("%s", error.line())
                 self._free_gate(error.holder)
+                self._seen.tried_ns = self._world.now().mono_ns
             except UNWRITABLE as error:
                 self._inbox.trouble.met(error)
-                # by the time now: to wait for a lock may have taken longer than what comes next
-                self._seen.tried_ns = self._world.now().mono_ns
+                self._seen.tried_ns = self._world.now().mono_ns  # by now: to wait for a lock may take longer than TRY_S
                 self._bell.wait(RETRY_S)
             except (HandoffError, OSError) as error:
                 if str(error) not in troubles:

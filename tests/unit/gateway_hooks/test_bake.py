@@ -14,6 +14,7 @@ from gateway_hooks.manager import Manager
 from gateway_hooks.process import Liveness
 from gateway_hooks.settling import settle
 from journal import events as e
+from journal.errors import Busy, DiskTrouble
 from journal.events import Process, Side
 from journal.pseudonyms import Pseudonyms
 from journal.record import Draft, Record, Stamp, Writer
@@ -277,3 +278,26 @@ def test_a_bake_that_is_shorter_than_the_time_to_confirm_waits_for_the_word(tmp_
         assert town.pass_s(DAY_S + 3600.0).head.phase == "baking"
         town.journals[0].append(Draft(e.BakeConfirmed()), writer=Writer(OPERATOR, "operator"))
         assert town.pass_s(600.0).head.phase == "complete"
+
+
+def test_an_owner_that_never_gets_the_gate_while_nothing_can_be_written_comes_to_serve_alone(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other side waits for the same lock, and has the gate whenever this one tries."""
+    green, end_s = town.sides[GREEN], town.at_s + 5000.0
+
+    def wait(seconds: float) -> None:
+        town.at_s += seconds
+        if green._inbox.trouble.alone or town.at_s > end_s:
+            green.stop()
+
+    def append(*_: object, **__: object) -> None:
+        wait(3.0)
+        raise Busy("the journal's gate was not free for 3 s")
+
+    monkeypatch.setattr(green._journal, "append", append)
+    monkeypatch.setattr(green._bell, "wait", wait)
+    green._inbox.trouble.met(DiskTrouble("it stays locked"))
+    green.run()
+    assert BLUE in town.dead
+    assert green._inbox.trouble.alone

@@ -42,6 +42,8 @@ _OF_A_GATEWAY = ("kill", "freeze", "hang", "call fails")
 CHAOS_S = 70.0
 CALM_S = 400.0
 KEY = bytes(range(32))
+RUNTIMES = 100
+"""So many handoffs ask for a runtime of their own."""
 
 
 class Simulation:
@@ -506,6 +508,7 @@ class Simulation:
         folder = self.home / "handoff"
         folder.mkdir()
         (folder / "key").write_bytes(KEY)
+        (folder / "runtimes.toml").write_text("\n".join(f"[r{n}]" for n in range(1, RUNTIMES)))
         reader = MemoryReader(self.disk, folder / "journal.db")
 
         def manager(*args: Any, **options: Any) -> SimManager:

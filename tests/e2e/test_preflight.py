@@ -21,6 +21,7 @@ from tests.e2e.hermes_life import Life
 from tests.hermes_venv import hermes_venv
 
 CLAW = str(Path(__file__).parent / "claw")
+NO_BOARD = {"HERMES_KANBAN_DISPATCH_IN_GATEWAY": "0"}  # else the gateway makes and ticks a board in the home by itself
 PATIENT = LIMITS.model_copy(update={"silent_s": 15.0})
 
 
@@ -109,7 +110,7 @@ def test_the_claw_runtime_answers_where_it_is_asked_for_and_one_that_is_broken_i
 
 async def examined(folder: Path) -> tuple[Any, ...]:
     """A dry run of a real upgrade, one to a Hermes that leaves no way back, and the home before and after."""
-    async with Life(folder, str(hermes_venv("0.18.2") / "bin" / "python")) as life:
+    async with Life(folder, str(hermes_venv("0.18.2") / "bin" / "python"), env=NO_BOARD) as life:
         await life.serve()
         runtime(life, "next", "0.19.0", {})
         runtime(life, "spoils", "0.19.0", {"CLAW": "spoils"})

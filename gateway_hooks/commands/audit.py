@@ -10,6 +10,7 @@ import click
 from gateway_hooks.commands.shared import Place, pass_place
 from gateway_hooks.commands.verify import kept_head
 from gateway_hooks.commands.writing import replace
+from gateway_hooks.side_by_side import among_processes
 from journal.errors import Tampered
 from journal.verify import verify
 from replay.audit import audit
@@ -36,7 +37,7 @@ def command(place: Place, handoff: str | None, file: Path | None) -> int:
     """
     head = kept_head(place)
     with closing(place.reader()) as reader:
-        chain = verify(reader, head=head)
+        chain = verify(reader, head=head, split=among_processes)
         if chain.bad is not None:
             raise Tampered(chain.finding, seq=chain.bad, hint="trust nothing after it; compare with an export")
         found = audit(reader.all, handoff)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import click
 
 from gateway_hooks.commands.shared import Place, pass_place
+from gateway_hooks.side_by_side import among_processes
 from journal.bell import read_head
 from journal.verify import verify
 
@@ -42,7 +43,7 @@ def command(place: Place, given: Head | None) -> int:
     """Check the hash chain; exit code 5 and the first bad seq when something was altered or removed."""
     given = given or kept_head(place)
     with closing(place.reader()) as reader:
-        verdict = verify(reader, head=given)
+        verdict = verify(reader, head=given, split=among_processes)
     if place.as_json:
         place.emit({**asdict(verdict), "good": verdict.good, "compared": given[0] if given else None})
     elif verdict.good:

@@ -15,8 +15,10 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+from gateway_hooks.side_by_side import among_processes
 from journal.chain import link
 from journal.events import Process
+from journal.parts import Split, undivided
 from journal.store import Reader
 from journal.verify import verify
 from replay.fold import state_of
@@ -49,12 +51,14 @@ def _apart(what: Callable[[str, str], None], path: Path, rounds: int) -> dict[st
 
 def replay_here(path: str, rounds: str) -> None:
     """Print the figures of folding against reading."""
-    _against(Path(path), int(rounds), _fold, _loads)
+    print(json.dumps(_against(Path(path), int(rounds), _fold, _loads)))
 
 
 def verify_here(path: str, rounds: str) -> None:
-    """Print the figures of verifying against hashing."""
-    _against(Path(path), int(rounds), _verify, _hash)
+    """Print the figures of verifying against hashing: as the command does it, and ``alone``, in one process."""
+    alone = _against(Path(path), int(rounds), _verify_alone, _hash)
+    divided = _against(Path(path), int(rounds), _verify, _hash)
+    print(json.dumps({**divided, "alone": round(alone["value"], 3), "cores": len(os.sched_getaffinity(0))}))
 
 
 def fold_here(path: str, _rounds: str) -> None:
@@ -65,7 +69,7 @@ def fold_here(path: str, _rounds: str) -> None:
     print(json.dumps({"value": int(peak[1]) / 1024}))
 
 
-def _against(path: Path, rounds: int, ours: Callable[[Path], int], theirs: Callable[[Path], int]) -> None:
+def _against(path: Path, rounds: int, ours: Callable[[Path], int], theirs: Callable[[Path], int]) -> dict[str, Any]:
     a: list[float] = []
     b: list[float] = []
     for number in range(rounds):
@@ -75,10 +79,10 @@ def _against(path: Path, rounds: int, ours: Callable[[Path], int], theirs: Calla
             events = run(path)
             times.append(perf_counter() - begin)
     each = [x / y for x, y in zip(a, b, strict=True)]
-    print(json.dumps({
+    return {
         "value": median(each), "ours_s": round(median(a), 3), "theirs_s": round(median(b), 3),
         "least": round(min(each), 3), "most": round(max(each), 3), "rounds": rounds, "events": events,
-    }))  # fmt: skip
+    }  # fmt: skip
 
 
 def _fold(path: Path) -> int:
@@ -97,8 +101,16 @@ def _loads(path: Path) -> int:
 
 
 def _verify(path: Path) -> int:
+    return _verified(path, among_processes)
+
+
+def _verify_alone(path: Path) -> int:
+    return _verified(path, undivided)
+
+
+def _verified(path: Path, split: Split) -> int:
     with closing(Reader(path)) as reader:
-        verdict = verify(reader, head=None)
+        verdict = verify(reader, head=None, split=split)
     assert verdict.good, verdict.finding
     return verdict.events
 

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import pytest
 from journal import events as e
 from journal.bell import read_head
 from journal.chain import link
+from journal.errors import Unusable
 from journal.events import Process
+from journal.parts import Split, cuts
 from journal.record import Draft, Stamp
 from journal.store import PAGE, Journal, Reader
 from journal.verify import Verdict, verify
+from journal.walk import Found, Head, Part, Walk
 from tests.builders import BLUE, OPERATOR, accepted, connected, handed_over, preflight, requested, started, writer
 
 US = writer(BLUE)
@@ -46,10 +50,38 @@ def _tamper(folder: Path, *statements: str) -> None:
     connection.close()
 
 
-def _verify(folder: Path, head: tuple[int, bytes] | None = None) -> Verdict:
-    reader = Reader(folder / "journal.db")
-    verdict = verify(reader, head=head)
-    reader.close()
+class _Here:
+    """A part that is walked in this process, when its result is wanted."""
+
+    def __init__(self, reader: Reader, after: int, hash_: bytes, until: int, head: Head | None) -> None:
+        self.after = after
+        self._reader, self._head, self._stretch = reader, head, (after, hash_, until)
+
+    def result(self) -> Part | None:
+        try:
+            return Walk(self._head).part(self._reader, *self._stretch)
+        except (Found, Unusable):
+            return None
+
+
+def _divided(most: int) -> Split:
+    @contextmanager
+    def split(reader: Reader, head: Head | None) -> Iterator[list[_Here]]:
+        yield [_Here(reader, *stretch, head) for stretch in cuts(reader, most, 1)]
+
+    return split
+
+
+def _verify(folder: Path, head: Head | None = None) -> Verdict:
+    """The verdict, which must be the same however the record is divided."""
+    with closing(Reader(folder / "journal.db")) as reader:
+        verdict = verify(reader, head=head)
+        for most in (2, 3, 5, 10):
+            found = verify(reader, head=head, split=_divided(most))
+            unreadable = all(
+                "cannot be read" in each.finding for each in (found, verdict)
+            )  # how far is a matter of pages
+            assert found == verdict or unreadable, f"divided into {most}"
     return verdict
 
 

@@ -9,14 +9,13 @@ health = { memory = { floor = 1024 }, slow = { factor = 5 } }   # limits of the 
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from journal.errors import HandoffError
 from journal.events import RuleLimits
@@ -60,47 +59,97 @@ class Runtime:
         return [self.python or blue[0], *rest]
 
 
+# what the operating system takes: no NUL anywhere, and no "=" in a variable's name
+Plain = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+Word = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[^=\x00]+$")]
+
+
+def _rule(name: str) -> str:
+    if name not in {rule.name for rule in RULES}:
+        raise ValueError("no such rule")
+    return name
+
+
+RuleName = Annotated[str, AfterValidator(_rule)]
+
+
+class Entry(BaseModel):
+    """A table of runtimes.toml as it must be written. Paths are not looked at here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+    venv: Word | None = None
+    python: Word | None = None
+    command: list[Plain] = []
+    env: dict[Name, Plain] = {}
+    health: dict[RuleName, RuleLimits] = {}
+
+
 def find(folder: Path, name: str) -> Runtime:
-    """The runtime of that name in ``folder/runtimes.toml``. Raises ``UnknownRuntime``."""
+    """The runtime of that name in ``folder/runtimes.toml``; what is wrong with others there is no matter.
+
+    Raises:
+        UnknownRuntime: There is none, its entry cannot be used, or the file cannot be read.
+    """
+    path = folder / "runtimes.toml"
     if name == SAME:
+        _require_no_entry(path)
         return Runtime()
-    entries = _read(folder / "runtimes.toml")
+    entries = _read(path)
     if name not in entries:
-        known = ", ".join([SAME, *entries])
-        raise UnknownRuntime(
-            f"no runtime named {name}", hint=f"there are: {known}; others go into {folder}/runtimes.toml"
-        )
-    entry = entries[name]
-    odd = set(entry) - {"venv", "python", "command", "env", "health"}
-    if odd:
-        raise UnknownRuntime(
-            f"runtime {name} has unknown settings: {', '.join(sorted(odd))}", hint="correct runtimes.toml"
-        )
-    python = entry.get("python") or (str(Path(entry["venv"]) / "bin" / "python") if "venv" in entry else None)
+        known = ", ".join([SAME, *(known for known, of in entries.items() if known != SAME and isinstance(of, dict))])
+        raise UnknownRuntime(f"no runtime named {name}", hint=f"there are: {known}; others go into {path}")
+    entry = _entry(path, name, entries[name])
+    python = entry.python or (str(Path(entry.venv) / "bin" / "python") if entry.venv else None)
     if python and not Path(python).is_file():
-        raise UnknownRuntime(f"runtime {name} has no interpreter at {python}", hint="correct runtimes.toml")
-    health = _health(name, entry.get("health", {}))
-    return Runtime(name, python, tuple(entry.get("command", ())), dict(entry.get("env", {})), health)
+        raise UnknownRuntime(f"{path}: runtime {name} has no interpreter at {python}", hint="correct its path there")
+    return Runtime(name, python, tuple(entry.command), dict(entry.env), dict(entry.health))
 
 
-def _health(name: str, given: Any) -> dict[str, RuleLimits]:
-    """Limits of rules, by the rules' names; whole numbers will do for any."""
-    known = {rule.name for rule in RULES}
-    if not isinstance(given, dict) or set(given) - known:
-        odd = ", ".join(sorted(set(given) - known)) if isinstance(given, dict) else str(given)
+def _require_no_entry(path: Path) -> None:
+    """``same`` is never read from a file: an entry of that name would be passed over. A file that cannot be read has no say here."""
+    try:
+        named = SAME in _read(path)
+    except UnknownRuntime:
+        return
+    if named:
         raise UnknownRuntime(
-            f"runtime {name} has limits of unknown rules: {odd}", hint=f"there are: {', '.join(sorted(known))}"
+            f"{path}: [{SAME}] is the gateway's own runtime and takes no settings", hint="give that entry another name"
+        )
+
+
+def _entry(path: Path, name: str, found: Any) -> Entry:
+    if not isinstance(found, dict):
+        raise UnknownRuntime(
+            f"{path}: {name} is no runtime", hint=f"write it as a table: a line [{name}], then its settings"
         )
     try:
-        return {rule: RuleLimits.model_validate_json(json.dumps(limits)) for rule, limits in given.items()}
-    except (ValidationError, TypeError, ValueError) as error:
+        return Entry.model_validate(found)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False)
+    odd = sorted(str(e["loc"][0]) for e in wrong if e["type"] == "extra_forbidden" and len(e["loc"]) == 1)
+    if odd:
+        known = ", ".join(Entry.model_fields)
         raise UnknownRuntime(
-            f"runtime {name} has limits that cannot be", hint="give factor, floor, least as numbers, not below 0"
-        ) from error
+            f"{path}: runtime {name} has unknown settings: {', '.join(odd)}", hint=f"there are: {known}"
+        )
+    key = ".".join(str(part) for part in wrong[0]["loc"] if part != "[key]")
+    raise UnknownRuntime(f"{path}: runtime {name}: {key} is not as it must be", hint=_MUST_BE[str(wrong[0]["loc"][0])])
 
 
-def _read(path: Path) -> dict[str, dict[str, Any]]:
+_MUST_BE = {
+    "venv": "it is the path of an environment, in quotes",
+    "python": "it is the path of an interpreter, in quotes",
+    "command": 'it is a list of words, such as ["-m", "hermes_cli.main", "gateway", "run"]',
+    "env": 'it is a table of names and texts, such as { HERMES_LOG_LEVEL = "info" }',
+    "health": f"it is a table of rules ({', '.join(rule.name for rule in RULES)}), each with numbers: "
+    "factor and floor, not below 0, or least, a whole one above 0",
+}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What stands in the file, whatever it is; nothing when there is none."""
     try:
-        return tomllib.loads(path.read_text()) if path.exists() else {}
-    except (OSError, ValueError) as error:
+        return tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (OSError, ValueError, RecursionError) as error:
         raise UnknownRuntime(f"{path} cannot be read: {error}", hint="correct it") from error

@@ -223,6 +223,33 @@ def test_a_dry_run_starts_the_runtimes_interpreter_and_asks_for_the_plugin(
     assert "no module named gateway_hooks" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "key"),
+    [
+        ("next = 3", "next", "next is no runtime"),
+        ("[next]\nvenv = 3", "next", "venv"),
+        ('[next]\ncommand = "-m other"', "next", "command"),
+        ("[next]\nenv = { A = 1 }", "next", "env.A"),
+        ("[same]\nvenv = 'x'", "same", "[same]"),
+    ],
+)
+def test_a_dry_run_tells_of_a_runtime_that_is_written_wrongly_beside_all_else(
+    home: Home, capsys: pytest.CaptureFixture[str], text: str, name: str, key: str
+) -> None:
+    home.serve()
+    (home.folder / "runtimes.toml").write_text(f"{text}\n")
+    for words in (["promote", "--dry-run"], ["doctor"]):
+        home.run(*words, "--runtime", name, "--json")
+        found = {f["code"]: f for f in parsed(capsys.readouterr().out)["findings"]}
+        assert found["runtime"]["severity"] == "error"
+        assert key in found["runtime"]["text"]
+        assert {"journal", "gateway", "disk", "gate"} <= set(found)
+    assert home.run("promote", "--runtime", name) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert (err.count("\n"), key in err, "runtimes.toml" in err) == (1, True, True)
+
+
 def test_a_dry_run_finds_a_disk_that_is_full(
     home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,13 +66,73 @@ def test_a_runtime_may_be_allowed_more_of_something(tmp_path: Path) -> None:
         ('[next]\npython = "/nowhere/python"\n', "no interpreter at /nowhere/python"),
         ('[next]\nvnev = "/opt"\n', "unknown settings: vnev"),
         ("[next\n", "cannot be read"),
-        ("[next.health]\nsmell = { floor = 1 }\n", "unknown rules: smell"),
-        ("[next.health]\nmemory = { floor = -1 }\n", "limits that cannot be"),
-        ("[next.health]\nmemory = 7\n", "limits that cannot be"),
+        ("a = " + "[" * 5000, "cannot be read"),
+        ("next = 3\n", "next is no runtime"),
+        ("[[next]]\n", "next is no runtime"),
+        ("[next]\nvenv = 3\n", "venv"),
+        ('[next]\nvenv = ""\n', "venv"),
+        ("[next]\npython = 3\n", "python"),
+        ('[next]\npython = "/a\\u0000b"\n', "python"),
+        ('[next]\ncommand = "-m hermes_cli.main gateway run"\n', "command"),
+        ("[next]\ncommand = 3\n", "command"),
+        ('[next]\ncommand = ["-m", 3]\n', "command.1"),
+        ('[next]\ncommand = ["a\\u0000b"]\n', "command.0"),
+        ("[next]\nenv = 3\n", "env"),
+        ("[next]\nenv = { A = 1 }\n", "env.A"),
+        ('[next]\nenv = { A = "a\\u0000b" }\n', "env.A"),
+        ('[next]\nenv = { "A=B" = "c" }\n', "env.A=B"),
+        ("[next]\nhealth = 3\n", "health"),
+        ("[next.health]\nsmell = { floor = 1 }\n", "health.smell"),
+        ("[next.health]\nmemory = { floor = -1 }\n", "health.memory.floor"),
+        ("[next.health]\nmemory = { floor = nan }\n", "health.memory.floor"),
+        ("[next.health]\nmemory = { floor = 2026-01-01 }\n", "health.memory.floor"),
+        ("[next.health]\nmemory = { flor = 1 }\n", "health.memory.flor"),
+        ("[next.health]\nmemory = 7\n", "health.memory"),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_what_to_do(tmp_path: Path, text: str, reason: str) -> None:
-    with pytest.raises(UnknownRuntime, match=reason) as raised:
+def test_what_cannot_be_used_is_refused_with_the_file_the_runtime_the_key_and_what_to_do(
+    tmp_path: Path, text: str, reason: str
+) -> None:
+    with pytest.raises(UnknownRuntime) as raised:
         find(entry(tmp_path, text), "next")
+    line = raised.value.line()
+    assert reason in raised.value.message
+    assert str(tmp_path / "runtimes.toml") in line
+    assert "next" in line or "cannot be read" in line
     assert raised.value.hint
+    assert "\n" not in line
     assert raised.value.exit_code == 2
+
+
+def test_a_command_in_one_piece_is_refused_with_the_list_that_it_should_be(tmp_path: Path) -> None:
+    """Taken as it stood it became a word for each of its letters."""
+    with pytest.raises(UnknownRuntime) as raised:
+        find(entry(tmp_path, '[next]\ncommand = "-m other"\n'), "next")
+    assert 'a list of words, such as ["-m", "hermes_cli.main", "gateway", "run"]' in raised.value.hint
+
+
+def test_what_an_environment_holds_is_never_quoted(tmp_path: Path) -> None:
+    with pytest.raises(UnknownRuntime) as raised:
+        find(entry(tmp_path, "[next]\nenv = { TOKEN = 123456789 }\n"), "next")
+    assert "123456789" not in raised.value.line()
+
+
+def test_an_entry_called_same_is_refused_and_never_listed_twice(tmp_path: Path) -> None:
+    entry(tmp_path, f'[same]\nvenv = "/opt"\n[next]\npython = "{sys.executable}"\n')
+    with pytest.raises(UnknownRuntime, match=r"runtimes\.toml: \[same\]") as raised:
+        find(tmp_path, SAME)
+    assert (raised.value.exit_code, raised.value.hint) == (2, "give that entry another name")
+    with pytest.raises(UnknownRuntime) as unknown:
+        find(tmp_path, "nxet")
+    assert "there are: same, next;" in unknown.value.hint
+    assert find(tmp_path, "next").python == sys.executable
+
+
+@pytest.mark.parametrize("other", ["other = 3", "[other]\ncommand = 3", "[other.health]\nsmell = 1", "[same]"])
+def test_a_broken_entry_keeps_no_other_from_being_used(tmp_path: Path, other: str) -> None:
+    found = find(entry(tmp_path, f'{other}\n[next]\npython = "{sys.executable}"\n'), "next")
+    assert found.python == sys.executable
+
+
+def test_a_file_that_cannot_be_read_keeps_nobody_from_the_same_runtime(tmp_path: Path) -> None:
+    assert find(entry(tmp_path, "[next\n"), SAME).name == SAME

@@ -77,7 +77,7 @@ def audit(source: Source, name: str | None = None) -> Audit:
         look.step(record)
     outcome = handoff.phase if handoff.phase in AT_REST else "open"
     findings = sorted((*look.findings, *_gaps(timeline, handoff), *look.messages()), key=lambda f: f.at)
-    owned = timeline.owned[-1] if timeline.owned else None
+    owned = timeline.handoffs[-1].called(timeline.owned[-1]) if timeline.owned else None
     deaf = tuple(dict.fromkeys(gap.adapter for gap in timeline.gaps() if gap.connected is None))
     return Audit(
         handoff, outcome, look.epochs, look.counts(), tuple(findings), (end, timeline.hash), look.causes.found(), owned, deaf,

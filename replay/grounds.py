@@ -46,6 +46,7 @@ class Grounds:
         self._marks: dict[Process, _Mark] = {}
         self._heard: dict[Process, Moment] = {}
         self._gaps: dict[Process, tuple[_Gap, ...]] = {}
+        self._bursts: dict[Process, _Gap] = {}
         self._now: Moment | None = None
 
     def judge(self, state: State, record: Record, event: Event) -> list[Difference]:
@@ -63,6 +64,7 @@ class Grounds:
             [_Ground(s, m, end) for (s, m), end in zip(states, ends, strict=True)],
             self._heard,
             self._gaps,
+            self._bursts,
             mark,
         )
         return [*found, *(Difference(record.seq, *difference) for difference in rule(case, event))]
@@ -90,11 +92,16 @@ class Grounds:
         elif type_ == "PROCESS_LOST":
             self._heard = {p: m for p, m in self._heard.items() if _expected(after, p) or p == process}
             self._gaps = {p: gaps for p, gaps in self._gaps.items() if p in self._heard}
+            self._bursts = {p: gap for p, gap in self._bursts.items() if p in self._heard}
 
     def _note_gap(self, process: Process, now: Moment, after: State) -> None:
         """Remember when a process said nothing for so long that it may have been stopped."""
         before = self._heard.get(process)
-        if before is not None and _between(before, now) >= after.limits.frozen_s:
+        if before is None:
+            return
+        if _between(before, now) >= BLINK_S:
+            self._bursts[process] = _Gap(before, now)
+        if _between(before, now) >= after.limits.frozen_s:
             self._gaps[process] = (*self._gaps.get(process, ()), _Gap(before, now))[-_GAPS:]
 
 
@@ -118,6 +125,8 @@ class _Gap:
     after: Moment
 
 
+BLINK_S = 0.25
+"""A side looks at the other this often: one that goes on and is stopped again within that has not been seen to run."""
 _GAPS = 20
 """So many are remembered of each process: a side at rest speaks once a minute, and each pause is one."""
 
@@ -139,6 +148,7 @@ class _Case:
     grounds: Sequence[_Ground]
     heard: dict[Process, Moment]
     gaps: dict[Process, tuple[_Gap, ...]]
+    bursts: dict[Process, _Gap]
     mark: _Mark
 
     @property
@@ -251,7 +261,7 @@ def _silent(case: _Case, side: Side) -> Found:
 
     Who is stopped may go on between being seen and that being said, and speak. So a pause counts that ended since the one who says
     so had last spoken: it looks at the other side again before each word. Who has no seat (a keeper, an operator) speaks rarely: for
-    those a pause in this phase counts.
+    those a pause in this phase counts. And who goes on for less than a look, and is stopped again, was stopped all the time to others.
     """
     head, limits = case.last.head, case.last.limits
     process = head.process(side) or (head.expected_green if side == "green" else None)
@@ -262,7 +272,11 @@ def _silent(case: _Case, side: Side) -> Found:
     heard = case.heard.get(process) or case.last.entered
     since = case.mark.said or head.phase_seq
     pauses = [_between(gap.before, gap.after) for gap in case.gaps.get(process, ()) if gap.after.seq > since]
-    if max(case.since(heard), *pauses, 0.0) >= limits.frozen_s:
+    burst = case.bursts.get(process)
+    blinked = 0.0
+    if burst and heard and _between(burst.after, heard) < BLINK_S <= case.since(heard):
+        blinked = case.since(burst.before)
+    if max(case.since(heard), blinked, *pauses, 0.0) >= limits.frozen_s:
         return []
     return [("silence", f"{side} silent or stopped", round(case.since(heard), 3))]
 

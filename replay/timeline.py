@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from journal.errors import NothingHere
 from journal.events import HandoffRequested, Phase, Process, Role, Side
@@ -16,6 +16,7 @@ from journal.record import Record
 from replay.fold import Moment, State, apply
 
 Ended = Literal["paused", "lost"]
+_Entry = TypeVar("_Entry", "Owned", "Polled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,17 @@ class Handoff:
         """From the request to the end, or to the end of the record."""
         return sum(stay.elapsed_s or 0.0 for stay in self.stays)
 
+    def called(self, entry: _Entry) -> _Entry:
+        """The entry with the side that it has in this handoff: who owned the adapters when it was asked for is blue in it."""
+        return replace(entry, side="blue") if entry.since.seq < self.first else entry
+
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """Who owned the adapters, under which epoch; ``process`` is None while the owner was lost. ``until`` is None when it goes on."""
+    """Who owned the adapters, under which epoch; ``process`` is None while the owner was lost. ``until`` is None when it goes on.
+
+    ``side`` is the one that it had when this began: a green that stays is the blue of the next handoff (`Handoff.called`).
+    """
 
     side: Side
     process: Process | None
@@ -131,7 +139,9 @@ class Timeline:
     def polls_in(self, handoff: Handoff) -> tuple[Polled, ...]:
         """Who might poll at some time between a handoff's request and the next."""
         return tuple(
-            p for p in self.polled if p.since.seq <= handoff.last and (p.until is None or p.until.seq >= handoff.first)
+            handoff.called(p)
+            for p in self.polled
+            if p.since.seq <= handoff.last and (p.until is None or p.until.seq >= handoff.first)
         )
 
     def select(self, name: str | None = None) -> Handoff:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import shutil
 import stat
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ def doctor(place: Place, runtime: str = runtimes.SAME) -> list[Finding]:
     if state is not None:
         in_the_way = [replace(f, severity="warning") if f.severity == "error" else f for f in handoff_findings(state)]
         found += [*in_the_way, *gateway_findings(state, System()), *service_findings(place.folder, state)]
-        found += [runtime_finding(place.folder, runtime)] if state.head.owning else []
+    if runtime != runtimes.SAME or (state is not None and state.head.owning):
+        found.append(runtime_finding(place.folder, runtime))
     found += [*plugin_findings(place.home, state), *way_findings(place.home, state)]
     if state is None or state.head.open or any(f.severity == "error" for f in found):
         return found
@@ -102,6 +104,7 @@ def preflight(place: Place, runtime: str, *, way_back: bool = True) -> list[Find
     if kind == "reference" or state is None:
         return found
     found += [enabled_finding(place.home)] if (place.home / "config.yaml").is_file() else []
+    found += way_findings(place.home, state)
     if any(f.severity == "error" for f in found):
         return found
     return [*found, *memory_findings(state), *hermes_findings(place, state, runtime, turn=True, way_back=way_back)]
@@ -134,8 +137,10 @@ def _read(reader: Reader) -> tuple[State, bytes]:
 
 def folder_findings(folder: Path) -> list[Finding]:
     """The key, and who may read what."""
-    found = []
     key = folder / "key"
+    if not key.exists() and not (folder / "journal.db").exists():
+        return []  # nothing was installed here: the journal's line says so
+    found = []
     if not key.is_file() or key.stat().st_size != 32:
         found.append(Finding("key", "error", f"{key} is missing or damaged: restore it; without it pseudonyms differ"))
     else:
@@ -295,17 +300,36 @@ def enabled_finding(home: Path) -> Finding:
     return Finding("plugin", "error", f"not enabled in {path}: run 'handoff-journal install'")
 
 
+_WEBHOOK = re.compile(r"^\s*(?:export\s+)?TELEGRAM_WEBHOOK_URL\s*=\s*[\"']?\s*[^\s\"'#]", re.MULTILINE)
+
+
 def way_findings(home: Path, state: State | None) -> list[Finding]:
     """How each adapter changes hands: ``warm`` within milliseconds, ``general`` by a disconnect and a reconnect."""
     names = {adapter.split(":", 1)[0] for adapter in state.head.connected} if state else set()
+    hooked = " by webhook" if webhook(home, state) else ""
     return [
         Finding("adapter", "ok", f"{name}: warm, polls again within milliseconds")
-        if name == "telegram"
+        if name == "telegram" and not hooked
         else Finding(
-            "adapter", "warning", f"{name}: general, disconnects and reconnects; its messages are not in the journal"
+            "adapter",
+            "warning",
+            f"{name}{hooked if name == 'telegram' else ''}: general, disconnects and reconnects; its messages are not in the journal",
         )
         for name in sorted(names | configured(home))
     ]
+
+
+def webhook(home: Path, state: State | None) -> bool:
+    """Whether Telegram is told to deliver by itself, in the gateway's environment or in the home's ``.env``."""
+    owner = state.head.owning if state else None
+    if owner is not None and System().probe(owner) != "dead":
+        with suppress(HandoffError):
+            if preflighting.Blue.of(owner).env.get("TELEGRAM_WEBHOOK_URL", "").strip():
+                return True
+    try:
+        return bool(_WEBHOOK.search((home / ".env").read_text(encoding="utf-8", errors="replace")))
+    except OSError:
+        return False
 
 
 def configured(home: Path) -> set[str]:

@@ -185,7 +185,7 @@ class _Look:
         ended = first.elapsed_s(rest_s.at_ns, rest_s.mono_ns, rest_s.boot)
         tail = min(max(LEAST_TAIL_S, 0.1 * ended), MOST_TAIL_S)
         found.end_s = self._last_s if handoff.open else min(max(self._last_s, 0.0), ended + tail)
-        for each in timeline.owned:
+        for each in map(handoff.called, timeline.owned):
             if (
                 each.process is not None
                 and each.since.seq <= handoff.last

@@ -342,6 +342,23 @@ def test_a_pause_that_was_over_before_its_judge_spoke_last_is_no_ground() -> Non
     assert first(history) == (seq, "silence")
 
 
+@pytest.mark.parametrize(("awake_s", "found"), [(0.0, None), (0.4, "silence")])
+def test_one_that_goes_on_for_less_than_a_look_and_is_stopped_again_was_stopped_all_the_time(
+    awake_s: float, found: str | None
+) -> None:
+    history = History().baking()
+    seen = history.sample(GREEN)
+    history.wait(1.6).accept(7)
+    history.wait(0.0).accept(8)
+    if awake_s:
+        history.wait(awake_s / 2).accept(9)
+        history.wait(awake_s / 2).accept(10)
+    history.sample(BLUE)
+    history.wait(1.6)
+    seq = history.say(BLUE, e.HandoffRollback(phase="baking", reason="green_silent", evidence=(seen,)))
+    assert first(history) == ((seq, found) if found else None)
+
+
 def test_a_keeper_may_have_seen_a_pause_of_this_phase_and_no_earlier_one() -> None:
     history = History().complete()
     history.wait(3).sample(GREEN)

@@ -6,6 +6,7 @@ import pytest
 
 from journal import events as e
 from journal.errors import NothingHere
+from replay.audit import audit
 from replay.timeline import read
 from tests.builders import BLUE, GREEN, OPERATOR
 from tests.unit.replay.histories import ADAPTER, History, connected
@@ -57,6 +58,21 @@ def test_the_owner_changes_with_the_epoch() -> None:
         ("blue", 3, "BLUE_SERVING"),
     ]
     assert [o.until.seq if o.until else None for o in owned] == [owned[1].since.seq, owned[2].since.seq, None]
+
+
+def test_a_green_that_stayed_is_the_blue_of_the_next_handoff() -> None:
+    history = two()
+    timeline = read(history.records)
+    first, second = timeline.handoffs
+    assert [(handoff.called(timeline.owned[-1]).side, timeline.owned[-1].process) for handoff in (first, second)] == [
+        ("green", GREEN),
+        ("blue", GREEN),
+    ]
+    assert [(p.side, p.process) for p in timeline.polls_in(second)] == [("blue", GREEN)]
+    assert [(p.side, p.process) for p in timeline.polls_in(first)] == [("blue", BLUE), ("green", GREEN)]
+    serving = audit(lambda: iter(history.records)).serving
+    assert serving is not None
+    assert (serving.side, serving.process) == ("blue", GREEN)
 
 
 def test_a_lost_owner_leaves_nobody() -> None:

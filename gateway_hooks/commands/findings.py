@@ -100,11 +100,11 @@ def preflight(place: Place, runtime: str, *, way_back: bool = True) -> list[Find
         found += [*handoff_findings(state), *gateway_findings(state, System(), needed=True)]
         found += service_findings(place.folder, state)
     found += [*gate_findings(place.folder), *disk_findings(place.folder), runtime_finding(place.folder, runtime)]
+    found += way_findings(place.home, state)
     kind = state.started[state.head.owner].gateway if state and state.head.owner in state.started else ""
     if kind == "reference" or state is None:
         return found
     found += [enabled_finding(place.home)] if (place.home / "config.yaml").is_file() else []
-    found += way_findings(place.home, state)
     if any(f.severity == "error" for f in found):
         return found
     return [*found, *memory_findings(state), *hermes_findings(place, state, runtime, turn=True, way_back=way_back)]

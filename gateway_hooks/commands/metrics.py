@@ -18,22 +18,25 @@ SIDES: tuple[Side, ...] = get_args(Side)
 Sample = tuple[Mapping[str, str], float]
 
 
-def exposition(state: State, found: Mapping[str, Any], now: Stamp) -> str:
+def exposition(state: State, found: Mapping[str, Any], now: Stamp, boot: str) -> str:
     """The text of all metrics; ``found`` is what ``status`` shows.
 
     Args:
         state: What the journal says.
         found: As ``status.describe`` gives it.
         now: The time, for ages.
+        boot: That of this machine: its monotonic clock says nothing of samples that were taken elsewhere, or before.
     """
     text: list[str] = []
-    for name, kind, told, samples in _metrics(state, found, now):
+    for name, kind, told, samples in _metrics(state, found, now, boot):
         text += [f"# HELP {PREFIX}_{name} {told}", f"# TYPE {PREFIX}_{name} {kind}"]
         text += [f"{PREFIX}_{name}{_labels(labels)} {value!r}" for labels, value in samples]
     return "\n".join(text) + "\n"
 
 
-def _metrics(state: State, found: Mapping[str, Any], now: Stamp) -> Iterable[tuple[str, str, str, Sequence[Sample]]]:
+def _metrics(
+    state: State, found: Mapping[str, Any], now: Stamp, boot: str
+) -> Iterable[tuple[str, str, str, Sequence[Sample]]]:
     head = state.head
     yield "time_seconds", "gauge", "When this was written, UTC since 1970.", [({}, now.at_ns / 1e9)]
     yield "events", "gauge", "The journal's last seq.", [({}, float(head.seq))]
@@ -57,16 +60,16 @@ def _metrics(state: State, found: Mapping[str, Any], now: Stamp) -> Iterable[tup
     yield "messages_open", "gauge", "Messages that are not settled yet.", [({}, float(len(head.messages)))]
     settled = [({"outcome": o}, float(state.settled.get(o, 0))) for o in get_args(SettledAs)]
     yield "messages_settled_total", "counter", "Messages by what became of them.", settled
-    yield from _health(state, now)
+    yield from _health(state, now, boot)
     if state.steps:
         ends = ("open", "complete", "rolled_back", "failed")
         outcome = (found["outcome"] or {}).get("outcome", "open")
         yield "last_handoff", "gauge", "1 for how the last handoff ended.", _one_of("outcome", ends, outcome)
 
 
-def _health(state: State, now: Stamp) -> Iterable[tuple[str, str, str, Sequence[Sample]]]:
+def _health(state: State, now: Stamp, boot: str) -> Iterable[tuple[str, str, str, Sequence[Sample]]]:
     last = {side: state.samples[side][-1] for side in SIDES if state.samples.get(side)}
-    ages = [({"side": s}, round(x.moment.elapsed_s(now.at_ns, now.mono_ns, x.moment.boot), 3)) for s, x in last.items()]
+    ages = [({"side": s}, round(x.moment.elapsed_s(now.at_ns, now.mono_ns, boot), 3)) for s, x in last.items()]
     yield "sample_age_seconds", "gauge", "How old the last health sample of a side is.", ages
     lag = [({"side": s}, x.health.loop_lag_ms / 1e3) for s, x in last.items()]
     yield "loop_lag_seconds", "gauge", "How late the loop of a side was at its last sample.", lag

@@ -11,6 +11,7 @@ from gateway_hooks.commands.shared import Place, pass_place
 from gateway_hooks.process import System
 from journal.events import Side
 from journal.head import AT_REST
+from journal.record import Stamp
 from replay.fold import State, state_of
 from replay.times import brief_span as span
 
@@ -38,10 +39,10 @@ def command(place: Place, metrics: Path | None) -> None:
         from gateway_hooks.commands.metrics import exposition
         from gateway_hooks.commands.writing import replace
 
-        replace(metrics, exposition(state, found, system.now()), mode=0o644)
-    elif place.as_json:
+        replace(metrics, exposition(state, found, system.now(), system.me().boot), mode=0o644)
+    if place.as_json:
         place.emit({**found, "journal": str(place.journal_path)})
-    else:
+    elif metrics is None:
         click.echo("\n".join(lines({**found, "journal": str(place.journal_path)})))
 
 
@@ -54,6 +55,7 @@ def describe(state: State, system: System) -> dict[str, Any]:
         "phase_s": round(entered.elapsed_s(now.at_ns, now.mono_ns, boot), 1) if entered else None,
         "handoff": head.handoff,
         "bake_s": state.request.bake_s if state.request else None,
+        "confirm_left_s": _confirm_left_s(state, now, boot),
         "owner": head.owner,
         "epoch": head.epoch,
         "sides": {side: _side(state, side, system) for side in SIDES},
@@ -73,6 +75,13 @@ def describe(state: State, system: System) -> dict[str, Any]:
         "outcome": why(state) if head.handoff else None,
         "events": head.seq,
     }  # fmt: skip
+
+
+def _confirm_left_s(state: State, now: Stamp, boot: str) -> float | None:
+    """In how long the bake rolls back for want of somebody's word, below zero when it is about to; None when it needs none."""
+    if state.head.phase != "baking" or state.word_within_s is None or state.entered is None:
+        return None
+    return round(state.word_within_s - state.entered.elapsed_s(now.at_ns, now.mono_ns, boot), 1)
 
 
 def _side(state: State, side: Side, system: System) -> dict[str, Any] | None:
@@ -107,6 +116,8 @@ def lines(found: dict[str, Any]) -> list[str]:
     """The screen."""
     since = f", for {span(found['phase_s'])}" if found["phase_s"] is not None else ""
     bake = f" of {span(found['bake_s'])}" if found["phase"] == "baking" else ""
+    if found["confirm_left_s"] is not None:
+        bake += f"; rolls back in {span(max(0.0, found['confirm_left_s']))} unless confirmed"
     rows = [
         ("phase", f"{found['phase']}{since}{bake}"),
         ("owner", f"{found['owner']}, epoch {found['epoch']}"),

@@ -129,7 +129,7 @@ def screen(watched: Watched, system: System, journal: str) -> list[str]:
     shown = [f"{'watching':<10}{at(now.at_ns)[:19]} UTC", rows["phase"], rows["owner"]]
     for side in SIDES:
         shown.append(rows[side])
-        shown += [f"{'':<10}{_health(state, side, now)}"] if state.head.process(side) else []
+        shown += [f"{'':<10}{_health(state, side, now, system.me().boot)}"] if state.head.process(side) else []
     waiting = sum(1 for message in state.head.messages.values() if message.turn is None)
     rate = f"{watched.in_the_last_minute(now)} in the last minute, {state.settled.get('answered', 0)} in all"
     shown += [rows["adapters"], f"{rows['turns']}; {waiting} waiting", f"{'answers':<10}{rate}"]
@@ -138,12 +138,12 @@ def screen(watched: Watched, system: System, journal: str) -> list[str]:
     return [line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..." for line in shown]
 
 
-def _health(state: State, side: Side, now: Stamp) -> str:
+def _health(state: State, side: Side, now: Stamp, boot: str) -> str:
     samples = state.samples.get(side, ())
     if not samples:
         return "no health sample"
     last = samples[-1]
-    h, ago = last.health, brief_span(last.moment.elapsed_s(now.at_ns, now.mono_ns, last.moment.boot))
+    h, ago = last.health, brief_span(last.moment.elapsed_s(now.at_ns, now.mono_ns, boot))
     return f"{ago} ago: loop {h.loop_lag_ms:.1f} ms, {h.turns} turns, {h.waiting} waiting, {h.errors} errors, {h.rss_mb:.0f} MB"
 
 

@@ -293,6 +293,31 @@ def test_doctor_says_how_each_adapter_changes_hands(home: Home, capsys: pytest.C
     assert ways == ["matrix: general", "telegram: warm"]
 
 
+@pytest.mark.parametrize(
+    "line", ["TELEGRAM_WEBHOOK_URL=https://a.example/x", "export TELEGRAM_WEBHOOK_URL = 'https://a'"]
+)
+def test_a_telegram_that_delivers_by_itself_changes_hands_the_general_way(
+    home: Home, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    home.serve()
+    for text, way in (("TELEGRAM_WEBHOOK_URL=\n", "warm"), (f"A=1\n{line}\n", "general")):
+        (home.path / ".env").write_text(text)
+        for words in (["doctor"], ["promote", "--dry-run"]):
+            home.run(*words, "--json")
+            found = {f["code"]: f["text"] for f in parsed(capsys.readouterr().out)["findings"]}
+            assert way in found["adapter"]
+
+
+def test_doctor_looks_at_a_named_runtime_though_nobody_serves(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert codes(home, capsys, "doctor", "--runtime", "nope")["runtime"] == "error"
+
+
+def test_doctor_misses_no_key_where_nothing_was_installed(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (home.folder / "key", *home.folder.glob("journal.db*")):
+        path.unlink()
+    assert "key" not in codes(home, capsys, "doctor")
+
+
 def test_doctor_of_a_home_without_a_journal_says_so_and_goes_on(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     for path in home.folder.glob("journal.db*"):
         path.unlink()

@@ -42,6 +42,17 @@ def test_the_bake_shows_both_sides_and_its_length(home: Home, capsys: pytest.Cap
     assert shown["handoff"] == "h-1 open"
 
 
+def test_a_bake_that_waits_for_somebodys_word_says_how_long_it_will(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.serve().request()
+    home.say(home.system.me(), e.HandoffTerms(confirm_within_s=600.0))
+    home.come_to_bake()
+    assert screen(home, capsys)["phase"].endswith(" of 60 min; rolls back in 10 min unless confirmed")
+    home.say(home.system.me(), e.BakeConfirmed())
+    assert screen(home, capsys)["phase"].endswith(" of 60 min")
+
+
 def test_a_side_that_is_stopped_or_dead_is_shown_so(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     home.bake()
     home.freeze(home.blue)

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from gateway_hooks.commands.metrics import exposition
+from gateway_hooks.commands.status import describe
 from gateway_hooks.commands.stepping import Step, line, screen, steps_of, turned, walk
 from gateway_hooks.commands.writing import replace
 from journal import events as e
 from journal.errors import DiskTrouble
+from journal.record import Stamp
 from replay.timeline import read
 from tests.builders import ACCOUNT
 from tests.unit.gateway_hooks.homes import Home, a_home, parsed
@@ -139,6 +142,23 @@ def test_the_metrics_of_an_empty_journal_are_read_too(home: Home, tmp_path: Path
     file = tmp_path / "handoff.prom"
     assert home.run("status", "--metrics", str(file)) == 0
     assert strictly(file.read_text())["handoff_journal_events"][()] == 0
+
+
+def test_the_age_of_a_sample_from_another_boot_is_told_by_the_wall_clock(home: Home) -> None:
+    state = home.bake().state()
+    seen = state.samples["green"][-1].moment
+    now = Stamp(seen.at_ns + 90_000_000_000, 5)
+    found = strictly(exposition(state, describe(state, home.system), now, "another boot"))
+    assert found["handoff_journal_sample_age_seconds"][(("side", "green"),)] == 90.0
+
+
+def test_the_metrics_do_not_take_the_place_of_the_document_that_was_asked_for(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.bake()
+    assert home.run("status", "--metrics", str(tmp_path / "x"), "--json") == 0
+    assert parsed(capsys.readouterr().out)["phase"] == "baking"
+    assert (tmp_path / "x").read_text()
 
 
 def test_a_file_is_replaced_in_one_step_or_stays_as_it_was(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import sys
@@ -38,6 +39,13 @@ INTERRUPTED, CUT_OFF = 130, 141
 """As a shell counts a command that Ctrl-C has ended, and one whose reader was gone."""
 DEBUG = "HANDOFF_JOURNAL_DEBUG"
 """Set it to anything to see the traceback of what nobody expected."""
+
+
+class Closed(io.TextIOBase):
+    """Stands for a stdout that was closed before we began: whoever answers is told, as on a full disk; who says nothing goes on."""
+
+    def write(self, _text: str) -> int:
+        raise DiskTrouble("there is no stdout to answer on", hint="leave it open, or send it somewhere: > FILE")
 
 
 class LazyGroup(click.Group):
@@ -78,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; whatever goes wrong is one line on stderr."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in words
+    sys.stdout = sys.stdout or Closed()
     try:
         code = group.main(words, prog_name="handoff-journal", standalone_mode=False)
         sys.stdout.flush()

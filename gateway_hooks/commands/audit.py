@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from gateway_hooks.commands.shared import Place, pass_place
-from gateway_hooks.commands.verify import kept_head
+from gateway_hooks.commands.verify import TRUST, kept_head
 from gateway_hooks.commands.writing import replace
 from gateway_hooks.side_by_side import among_processes
 from journal.errors import Tampered
@@ -39,7 +39,7 @@ def command(place: Place, handoff: str | None, file: Path | None) -> int:
     with closing(place.reader()) as reader:
         chain = verify(reader, head=head, split=among_processes)
         if chain.bad is not None:
-            raise Tampered(chain.finding, seq=chain.bad, hint="trust nothing after it; compare with an export")
+            raise Tampered(chain.finding, seq=chain.bad, hint=TRUST)
         found = audit(reader.all, handoff)
         checked = check(reader.all()).within(found.handoff.first, found.handoff.last)
         if file is not None:

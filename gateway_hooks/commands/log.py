@@ -20,6 +20,9 @@ from replay.data import of_record
 from replay.render import record_line
 from replay.timeline import read
 
+LAST = 2**63 - 1
+"""No seq is larger: SQLite counts no further."""
+
 
 @dataclass(frozen=True, slots=True)
 class Since:
@@ -34,6 +37,8 @@ def since(context: click.Context, parameter: click.Parameter, value: str | None)
     if value is None:
         return Since()
     if value.isdecimal():
+        if len(value) > len(str(LAST)) or int(value) > LAST:
+            raise click.BadParameter(f"no journal comes to a seq of {len(value)} digits")
         return Since(seq=int(value))
     try:
         moment = datetime.fromisoformat(value)

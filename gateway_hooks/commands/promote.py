@@ -51,6 +51,8 @@ def command(
     """Start a new gateway beside the running one and hand over to it."""
     if gateway and not force:
         raise click.UsageError("a COMMAND is for --force only: otherwise the running gateway knows how it was started")
+    if force and dry_run:
+        raise click.UsageError("--dry-run looks whether a gateway can hand over; what --force does cannot be tried")
     place.require_live()
     from gateway_hooks.commands import findings
 

@@ -13,6 +13,7 @@ from journal.bell import read_head
 from journal.verify import verify
 
 Head = tuple[int, bytes]
+TRUST = "trust nothing after it; compare with an export"
 
 
 def head(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Head | None:
@@ -52,5 +53,5 @@ def command(place: Place, given: Head | None) -> int:
             f"{verdict.finding}: {verdict.events} events{compared}\nhead      {verdict.last or 0}:{verdict.head}"
         )
     else:
-        click.echo(f"handoff-journal: first bad seq {verdict.bad}: {verdict.finding}", err=True)
+        click.echo(f"handoff-journal: first bad seq {verdict.bad}: {verdict.finding}; {TRUST}", err=True)
     return 0 if verdict.good else 5

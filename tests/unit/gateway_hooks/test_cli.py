@@ -19,6 +19,13 @@ from tests.unit.gateway_hooks.homes import Home, parsed
 
 HEAVY = {"watchdog", "sqlite_utils", "aiohttp", "rich", "ruamel", "asyncio"}
 
+ODD = (
+    ["log", "--since", "99999999999999999999"],
+    ["log", "--since", "9" * 5000],
+    ["log", "--since", str(2**63)],
+    ["promote", "--force", "--dry-run"],
+)
+
 
 def typed(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -74,7 +81,13 @@ def test_an_error_with_json_is_one_object_on_stderr(tmp_path: Path, capsys: pyte
 
 
 def test_wrong_usage_is_one_line_and_2(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (["status", "--colour"], ["dance"], ["promote", "--bake", "soon"], ["demo", "--kill", "red@ack"]):
+    for words in (
+        ["status", "--colour"],
+        ["dance"],
+        ["promote", "--bake", "soon"],
+        ["demo", "--kill", "red@ack"],
+        *ODD,
+    ):
         assert main(words) == 2
         out, err = capsys.readouterr()
         assert out == ""
@@ -117,6 +130,42 @@ def test_a_reader_that_has_seen_enough_is_met_with_silence(home: Home) -> None:
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("status",), 74, "handoff-journal: there is no stdout to answer on; "),
+        (("status", "--json"), 74, '{"error": "DiskTrouble"'),
+        (("--help",), 74, "handoff-journal: there is no stdout to answer on; "),
+        (("run", "--", "true"), 0, ""),
+    ],
+)
+def test_without_a_stdout_whoever_answers_says_so_and_whoever_says_nothing_goes_on(
+    home: Home, words: tuple[str, ...], code: int, said: str
+) -> None:
+    done = subprocess.run(
+        [
+            "/bin/sh",
+            "-c",
+            'exec "$@" >&-',
+            "sh",
+            sys.executable,
+            "-m",
+            "gateway_hooks.cli",
+            "--home",
+            str(home.path),
+            *words,
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=WAIT_S,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    told = [line for line in done.stderr.splitlines() if "WARNING" not in line]
+    assert (done.returncode, len(told)) == (code, 1 if said else 0), done.stderr
+    assert "".join(told).startswith(said)
 
 
 def test_status_imports_nothing_heavy(home: Home) -> None:

@@ -182,6 +182,7 @@ def test_verify_ends_with_5_and_the_first_bad_seq(run: Run, good: Path) -> None:
     code, out, err = run("verify", "--journal", altered(good))
     assert (code, out) == (5, "")
     assert err.startswith("handoff-journal: first bad seq 5: ")
+    assert err.endswith("; trust nothing after it; compare with an export\n")
     code, out, _ = run("verify", "--journal", good, "--json")
     assert (code, json.loads(out)["bad"]) == (5, 5)
 

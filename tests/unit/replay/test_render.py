@@ -119,7 +119,19 @@ def test_a_long_event_is_cut_at_the_width() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.0018, "1.8 ms"), (0.4, "0.4 s"), (60, "60 s"), (600, "10 min"), (86400, "24 h")],
+    [
+        (0.0018, "1.8 ms"),
+        (0.4, "0.4 s"),
+        (60, "60 s"),
+        (600, "10 min"),
+        (86400, "24 h"),
+        (172800, "48 h"),
+        (172900, "2 days"),
+        (302400, "3.5 days"),
+        (860000, "10 days"),
+        (2592000, "30 days"),
+        (95292000, "1103 days"),
+    ],
 )
 def test_a_time_is_told_in_its_own_unit(seconds: float, text: str) -> None:
     assert span(seconds) == text

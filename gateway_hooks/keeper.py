@@ -17,6 +17,7 @@ from pathlib import Path
 from gateway_hooks import hanging, notifying, runtimes
 from gateway_hooks.process import ENDS, ROLE, Family, System
 from gateway_hooks.settling import free_gate, settle
+from journal import snapshot
 from journal.errors import Busy, HandoffError, NoJournal, Refused
 from journal.events import Event, Process, Side
 from journal.head import Head
@@ -33,6 +34,8 @@ STEADY_S = 30.0
 BOOT_S = notifying.UNHEARD_S
 AWAKE_S = 2.0
 MUTE_S = 5.0
+CODES = 256
+"""So many exit codes of children are remembered until somebody asks."""
 HUNG_S = notifying.HUNG_S
 TRIAL_S = 5.0
 REST_S, BUSY_S, CROWD_S = 1.0, 0.2, 0.05
@@ -95,6 +98,7 @@ class Keeper:
     def run(self) -> int:
         """Until the gateway is gone for good; its exit code, 128 and the signal's number for one that a signal has ended."""
         threading.Thread(target=self._listen, name="keeper-bell", daemon=True).start()
+        snapshot.ready()  # what stands on the disk may be upgraded before a journal has to be opened
         while True:
             try:
                 code = self._step()
@@ -109,7 +113,7 @@ class Keeper:
 
     def _step(self) -> int | None:
         """One turn: hear, read, look, act, and wait when there was nothing to do. The exit code when it was the last."""
-        self._codes |= self._family.reap()
+        self._reap()
         self._read()
         view = self._look()
         self._pass_on(view)
@@ -120,6 +124,12 @@ class Keeper:
         if action is None or not self._acted(action):
             self._family.wait(BUSY_S if self._state.head.open or view.since_s < b.LONGEST_S else REST_S)
         return None
+
+    def _reap(self) -> None:
+        """Note how whoever has ended did; as pid 1 that is everybody's orphans too, for ever."""
+        self._codes |= self._family.reap()
+        for process in list(self._codes)[:-CODES]:
+            del self._codes[process]
 
     def _listen(self) -> None:
         bell = Doorbell(self._folder / "bell")
@@ -199,7 +209,7 @@ class Keeper:
             self._has_gone(started, now_ns)
 
     def _has_ended(self, process: Process, now_ns: int) -> None:
-        self._codes |= self._family.reap()
+        self._reap()
         code, self._ended_ns = self._codes.pop(process, None), now_ns
         self._code = code if self._epoch in (0, self._state.head.epoch) else None  # else it had handed over meanwhile
         log.warning("process %d has ended%s", process.pid, "" if code is None else f" with {code}")
@@ -210,7 +220,7 @@ class Keeper:
 
     def _has_gone(self, process: Process, now_ns: int) -> None:
         """One that we have started, while another serves: with 0 it has left, having handed over; else it came to nothing."""
-        self._codes |= self._family.reap()
+        self._reap()
         code = self._codes.pop(process, None)
         log.warning("process %d has ended%s, another serves", process.pid, "" if code is None else f" with {code}")
         if code == 0:
@@ -280,7 +290,7 @@ class Keeper:
             if free_gate(self._world, error.holder) is None:
                 self._complain(error)
                 self._mute_ns = self._world.now().mono_ns
-        except HandoffError as error:
+        except Exception as error:  # whatever cannot be written must not keep a gateway from being started
             self._complain(error)
             self._mute_ns = self._world.now().mono_ns
             return False

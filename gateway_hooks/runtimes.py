@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, V
 
 from journal.errors import HandoffError
 from journal.events import RuleLimits
-from replay.diverge import RULES
+from replay.diverge import RULES, WINDOW
 
 RUNTIME = "HANDOFF_JOURNAL_RUNTIME"
 """Environment variable that tells a process which runtime it is."""
@@ -74,6 +74,13 @@ def _rule(name: str) -> str:
 RuleName = Annotated[str, AfterValidator(_rule)]
 
 
+def _within_window(limits: RuleLimits) -> RuleLimits:
+    """A rule that needed more than is remembered would never speak, or always."""
+    if limits.least is not None and limits.least > WINDOW:
+        raise ValueError("least is too large")
+    return limits
+
+
 class Entry(BaseModel):
     """A table of runtimes.toml as it must be written. Paths are not looked at here."""
 
@@ -82,7 +89,7 @@ class Entry(BaseModel):
     python: Word | None = None
     command: list[Plain] = []
     env: dict[Name, Plain] = {}
-    health: dict[RuleName, RuleLimits] = {}
+    health: dict[RuleName, Annotated[RuleLimits, AfterValidator(_within_window)]] = {}
 
 
 def find(folder: Path, name: str) -> Runtime:
@@ -143,7 +150,7 @@ _MUST_BE = {
     "command": 'it is a list of words, such as ["-m", "hermes_cli.main", "gateway", "run"]',
     "env": 'it is a table of names and texts, such as { HERMES_LOG_LEVEL = "info" }',
     "health": f"it is a table of rules ({', '.join(rule.name for rule in RULES)}), each with numbers: "
-    "factor and floor, not below 0, or least, a whole one above 0",
+    "factor and floor, not below 0, or least, a whole one from 1 to {WINDOW}",
 }
 
 

@@ -62,7 +62,14 @@ class Snapshots:
 def snapshots(connection: sqlite3.Connection) -> Snapshots:
     """Those of the journal behind a connection; of an older schema, which has no place for them, none."""
     there = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'snapshots'").fetchone()
+    ready()
     return Snapshots(_form() if there else None)
+
+
+def ready() -> None:
+    """Load whatever a snapshot takes, while the code that runs still stands on the disk: it may be upgraded under us."""
+    _form()
+    _adapter()
 
 
 @lru_cache(maxsize=1)
@@ -93,6 +100,6 @@ def unpack(body: bytes, chain: bytes) -> Head:
 
 @lru_cache(maxsize=1)
 def _adapter() -> TypeAdapter[Head]:
-    from pydantic import TypeAdapter  # here: building it takes milliseconds, and few need it
+    from pydantic import TypeAdapter  # here: building it takes milliseconds, and who only reads does not need it
 
     return TypeAdapter(Head)

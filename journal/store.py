@@ -65,27 +65,44 @@ class Journal:
         self._dirty, self._tidied = False, 0
         self._name = str(self.path)
         self._pid = os.getpid()
-        with translated(self.path), self.gate.held():
-            self._connection = sqlite3.connect(
-                f"{self.path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
-            )
-            keep_open(self._connection)
-            try:
-                self._connection.execute("PRAGMA wal_autocheckpoint = 0")
-                identify(self._connection, self.path)
-                for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "busy_timeout = 5000"):
-                    self._connection.execute(f"PRAGMA {pragma}")
-                self._inode = self._identity()
-                self._snapshots = snapshots(self._connection)
-                kept = self._snapshots.kept(self._connection)
-                self._dirty = kept is not None  # what was erased before it may still stand in the log
-                self._head = kept or Head(hash=GENESIS)
-                self._next_snapshot = self._head.seq + EVERY
-                self._catch_up()
-            except BaseException:
-                self._connection.close()
-                raise
+        try:
+            self._open()
+        except BaseException:
+            self._bell.close()
+            self.gate.close()
+            raise
         _OPEN.add(self)
+
+    def _open(self) -> None:
+        with translated(self.path):
+            with self.gate.held():
+                self._connection = sqlite3.connect(
+                    f"{self.path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
+                )
+                keep_open(self._connection)
+                try:
+                    self._prepare()
+                except BaseException:
+                    self._connection.close()
+                    raise
+            try:
+                self._catch_up()  # without the gate: to fold a long record takes seconds, and others want to write
+            except BaseException:
+                with suppress(Busy), self.gate.held():
+                    self._connection.close()
+                raise
+
+    def _prepare(self) -> None:
+        self._connection.execute("PRAGMA wal_autocheckpoint = 0")
+        identify(self._connection, self.path)
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "busy_timeout = 5000"):
+            self._connection.execute(f"PRAGMA {pragma}")
+        self._inode = self._identity()
+        self._snapshots = snapshots(self._connection)
+        kept = self._snapshots.kept(self._connection)
+        self._dirty = kept is not None  # what was erased before it may still stand in the log
+        self._head = kept or Head(hash=GENESIS)
+        self._next_snapshot = self._head.seq + EVERY
 
     @property
     def head(self) -> Head:

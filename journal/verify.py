@@ -87,11 +87,13 @@ def _compare_words(walk: Walk, reader: Reader) -> None:
         if rows[-1][0] <= after:
             raise Found(after, "the words stand in no order: the file is damaged")
         after = rows[-1][0]
+    came: dict[int, str] = {}
+    walk.came = came
     walk.follow(reader)
     for seq in sorted(expected.keys() | stand.keys()):
         if seq < (walk.first or 1) and seq > 0:
             continue  # its event was cut off
-        digest = expected.get(seq) or walk.words.get(seq)
+        digest = expected.get(seq) or came.get(seq)
         if digest is None:
             raise Found(seq, f"words stand at seq {seq} that no open message of the record owns")
         if seq in stand and stand[seq] != digest:

@@ -61,7 +61,10 @@ class Part:
 
 
 class Walk:
-    """The chain so far, and the words that must still stand: ``words`` maps the seq of an open message to its digest."""
+    """The chain so far, and the words that must still stand: ``words`` maps the seq of an open message to its digest.
+
+    ``came``, from when it is a dict, has those of messages too that were settled since.
+    """
 
     def __init__(self, head: Head | None) -> None:
         self._given = head
@@ -70,6 +73,7 @@ class Walk:
         self.last: int | None = None
         self.hash = GENESIS
         self.words: dict[int, str] = {}
+        self.came: dict[int, str] | None = None
         self._gone: list[int] = []
 
     def follow(self, reader: Reader, *, until: int | None = None) -> None:
@@ -161,6 +165,8 @@ class Walk:
         match event:
             case e.MessageAccepted() | e.WatcherHandedOver():
                 self.words[seq] = event.digest
+                if self.came is not None:
+                    self.came[seq] = event.digest
             case e.MessageSettled(message=gone) | e.WatcherAdopted(handed_over=gone):
                 if self.words.pop(gone, None) is None:
                     self._gone.append(gone)

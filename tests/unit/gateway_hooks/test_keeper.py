@@ -320,11 +320,14 @@ def test_a_home_without_a_journal_is_kept_all_the_same(tmp_path: Path) -> None:
     assert len(street.started) == 2
 
 
+@pytest.mark.parametrize(
+    "error", [HandoffError("the disk is full"), ImportError("upgraded under us")], ids=["full", "gone"]
+)
 def test_a_journal_that_cannot_be_written_keeps_nobody_from_being_started(
-    parish: Parish, monkeypatch: pytest.MonkeyPatch
+    parish: Parish, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def full(*_: object, **__: object) -> None:
-        raise HandoffError("the disk is full")
+        raise error
 
     parish.steps(until=1)
     blue = parish.serve()
@@ -332,6 +335,14 @@ def test_a_journal_that_cannot_be_written_keeps_nobody_from_being_started(
     parish.dies(blue, -9)
     assert parish.steps(until=2) is None
     assert len(parish.street.started) == 2
+
+
+def test_the_orphans_that_a_keeper_reaps_as_pid_1_are_not_remembered_for_ever(parish: Parish) -> None:
+    parish.steps(until=1)
+    for pid in range(1000, 2000):
+        parish.street.codes[process(pid)] = 0
+        parish.keeper._step()
+    assert len(parish.keeper._codes) < 500
 
 
 def test_what_cannot_be_started_at_first_is_said_and_later_tried_again(parish: Parish) -> None:

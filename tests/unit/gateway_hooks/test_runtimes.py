@@ -88,6 +88,7 @@ def test_a_runtime_may_be_allowed_more_of_something(tmp_path: Path) -> None:
         ("[next.health]\nmemory = { floor = 2026-01-01 }\n", "health.memory.floor"),
         ("[next.health]\nmemory = { flor = 1 }\n", "health.memory.flor"),
         ("[next.health]\nmemory = 7\n", "health.memory"),
+        ("[next.health]\nsamples = { least = 51 }\n", "health.samples"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_the_file_the_runtime_the_key_and_what_to_do(

@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from journal.errors import (
     Tampered,
     Unusable,
 )  # fmt: skip
+from journal.gate import Gate
 from journal.head import Head, advance
 from journal.record import Draft, Stamp
 from journal.store import PAGE, Journal, Reader, create, read_key
@@ -135,6 +137,33 @@ def test_a_journal_of_a_later_schema_is_refused(folder: Path, clock: Callable[[]
 def _insert(folder: Path, type_: str, version: int, body: str) -> None:
     values = f"1, NULL, '{type_}', {version}, 'blue', 1, 1, 'b', 0, 0, 0, NULL, NULL, '{body}', x'00', x'01'"
     _raw(folder, f"INSERT INTO events VALUES ({values})")
+
+
+def test_a_journal_that_cannot_be_opened_leaves_no_descriptor_behind(folder: Path, clock: Callable[[], Stamp]) -> None:
+    with closing(sqlite3.connect(folder / "journal.db")) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    before = list(Path("/proc/self/fd").iterdir())
+    for _ in range(3):
+        with pytest.raises(NewerJournal):
+            Journal(folder, clock)
+    assert len(list(Path("/proc/self/fd").iterdir())) == len(before)
+
+
+def test_a_long_record_is_folded_without_the_gate(
+    folder: Path, clock: Callable[[], Stamp], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folds = []
+    catch_up = Journal._catch_up
+
+    def beside_another(journal: Journal) -> Head:
+        with closing(Gate(folder / "gate", deadline_s=0.0)) as gate, gate.held():
+            folds.append(journal)
+        return catch_up(journal)
+
+    monkeypatch.setattr(Journal, "_catch_up", beside_another)
+    journal = Journal(folder, clock)
+    assert folds == [journal]
+    journal.close()
 
 
 def test_an_event_of_a_later_version_stops_reader_and_writer(folder: Path, clock: Callable[[], Stamp]) -> None:

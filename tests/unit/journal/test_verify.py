@@ -310,6 +310,33 @@ def test_verifying_beside_a_writer_does_not_mistake_its_work_for_tampering(
     journal.close()
 
 
+def test_a_message_that_comes_and_goes_while_the_words_are_read_is_no_finding(
+    record: Path, clock: Callable[[], Stamp]
+) -> None:
+    journal = Journal(record, clock)
+    reader = Reader(journal.path)
+
+    class Beside(Reader):
+        """Between the walk and the words a message is accepted, and settled before the walk goes on."""
+
+        def __init__(self) -> None:
+            self.came = False
+
+        def rows(self, table, *, after, limit=PAGE):  # type: ignore[no-untyped-def]
+            if table == "events" or self.came:
+                return reader.rows(table, after=after, limit=limit)
+            self.came = True
+            (receipt,) = journal.append(accepted(78), writer=US)
+            found = reader.rows(table, after=after, limit=limit)
+            journal.append(Draft(e.MessageSettled(message=receipt.seq, outcome="no_reply")), writer=US)
+            return found
+
+    verdict = verify(Beside(), head=read_head(record / "bell"))
+    assert verdict.good, verdict.finding
+    reader.close()
+    journal.close()
+
+
 # ----------------------------------------------------------------------------------------------------------- the file
 
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from journal.errors import HandoffError
-from journal.events import RuleLimits
+from journal.events import Limits, RuleLimits
 from replay.diverge import RULES, WINDOW
 
 RUNTIME = "HANDOFF_JOURNAL_RUNTIME"
@@ -36,13 +36,14 @@ class UnknownRuntime(HandoffError):
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """A named program. ``python`` is an interpreter, ``command`` its arguments; None and empty mean blue's own. ``health`` is what its
-    runtime is allowed otherwise than by the rules of ``replay.diverge``, by their names."""
+    runtime is allowed otherwise than by the rules of ``replay.diverge``, by their names; ``limits`` are those of a handoff to it."""
 
     name: str = SAME
     python: str | None = None
     command: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     health: dict[str, RuleLimits] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
 
     def argv(self, blue: Sequence[str]) -> list[str]:
         """The full command line, given how blue was started (interpreter first).
@@ -90,6 +91,7 @@ class Entry(BaseModel):
     command: list[Plain] = []
     env: dict[Name, Plain] = {}
     health: dict[RuleName, Annotated[RuleLimits, AfterValidator(_within_window)]] = {}
+    limits: Limits = Limits()
 
 
 def find(folder: Path, name: str) -> Runtime:
@@ -110,7 +112,7 @@ def find(folder: Path, name: str) -> Runtime:
     python = entry.python or (str(Path(entry.venv) / "bin" / "python") if entry.venv else None)
     if python and not Path(python).is_file():
         raise UnknownRuntime(f"{path}: runtime {name} has no interpreter at {python}", hint="correct its path there")
-    return Runtime(name, python, tuple(entry.command), dict(entry.env), dict(entry.health))
+    return Runtime(name, python, tuple(entry.command), dict(entry.env), dict(entry.health), entry.limits)
 
 
 def _require_no_entry(path: Path) -> None:
@@ -151,6 +153,7 @@ _MUST_BE = {
     "env": 'it is a table of names and texts, such as { HERMES_LOG_LEVEL = "info" }',
     "health": f"it is a table of rules ({', '.join(rule.name for rule in RULES)}), each with numbers: "
     "factor and floor, not below 0, or least, a whole one from 1 to {WINDOW}",
+    "limits": f"it is a table of {', '.join(Limits.model_fields)}: seconds, but for the last, a whole number",
 }
 
 

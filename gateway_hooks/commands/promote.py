@@ -9,7 +9,7 @@ from gateway_hooks.commands.following import INTERRUPTED, goes_on, progress_for,
 from gateway_hooks.commands.shared import Place, pass_place
 from gateway_hooks.orders import Operator
 from gateway_hooks.runtimes import SAME
-from journal.events import HandoffTerms, Limits
+from journal.events import HandoffTerms
 from replay.times import brief_span as span
 
 
@@ -63,14 +63,14 @@ def command(
     operator = Operator(place.folder)
     handoff = ""
     try:
-        rules = runtimes.find(place.folder, runtime).health
+        named = runtimes.find(place.folder, runtime)
         if not force:
             findings.require_fit(place, runtime, way_back=not no_way_back)
-        terms = HandoffTerms(confirm_within_s=word_within, rules=rules) if rules or word_within else None
+        terms = HandoffTerms(confirm_within_s=word_within, rules=named.health) if named.health or word_within else None
         if force:
-            handoff = operator.force(runtime, bake, Limits(), terms, gateway)
+            handoff = operator.force(runtime, bake, named.limits, terms, gateway)
         else:
-            handoff = operator.promote(runtime, bake, Limits(), terms)
+            handoff = operator.promote(runtime, bake, named.limits, terms)
         return _watch(place, operator, handoff, bake, wait)
     except KeyboardInterrupt:
         click.echo(f"\n{goes_on(handoff)}" if handoff else "\nnothing was asked for", err=True)

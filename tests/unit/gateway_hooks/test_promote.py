@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from gateway_hooks.commands import findings, following
+from gateway_hooks.commands import findings, following, promote
 from gateway_hooks.commands.durations import duration
 from gateway_hooks.commands.following import follow, request_is_lost, wait_until
 from gateway_hooks.commands.progress import Plain, Silent, tell
@@ -162,6 +162,17 @@ def test_the_evidence_is_named_by_what_stands_there(home: Home, capsys: pytest.C
     home.say(home.blue, e.HandoffRollback(phase="baking", reason="green_lost", evidence=(seq,)))
     following.report(Given(home=home.path).place(), home.state())
     assert capsys.readouterr().out.splitlines()[-1] == f"  evidence: seq {seq} PROCESS_LOST"
+
+
+def test_a_promote_asks_with_the_limits_of_its_runtime(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.serve()
+    (home.folder / "runtimes.toml").write_text("[next]\nlimits = { init_s = 240 }\nhealth = { loop = { floor = 5 } }\n")
+    monkeypatch.setattr(promote, "_watch", lambda *_: 0)
+    assert home.run("promote", "--runtime", "next") == 0
+    state = home.state()
+    assert state.limits == e.Limits(init_s=240)
+    assert state.terms is not None
+    assert state.terms.rules["loop"].floor == 5
 
 
 def test_orders_to_a_copy_of_a_journal_are_refused(home: Home, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway_hooks.runtimes import SAME, UnknownRuntime, find
+from journal.events import Limits
 
 BLUE = ["/opt/a/bin/python", "-m", "hermes_cli.main", "gateway", "run", "--replace", "-v"]
 
@@ -59,6 +60,11 @@ def test_a_runtime_may_be_allowed_more_of_something(tmp_path: Path) -> None:
     }
 
 
+def test_a_handoff_to_a_runtime_may_take_longer(tmp_path: Path) -> None:
+    limits = find(entry(tmp_path, "[next.limits]\ninit_s = 240\nsilent_s = 30.5\n"), "next").limits
+    assert limits == Limits(init_s=240, silent_s=30.5)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -88,6 +94,9 @@ def test_a_runtime_may_be_allowed_more_of_something(tmp_path: Path) -> None:
         ("[next.health]\nmemory = { floor = 2026-01-01 }\n", "health.memory.floor"),
         ("[next.health]\nmemory = { flor = 1 }\n", "health.memory.flor"),
         ("[next.health]\nmemory = 7\n", "health.memory"),
+        ("[next.limits]\ninit_s = -1\n", "limits.init_s"),
+        ("[next.limits]\nconfirm_samples = 0\n", "limits.confirm_samples"),
+        ("[next.limits]\nboot_s = 1\n", "limits.boot_s"),
         ("[next.health]\nsamples = { least = 51 }\n", "health.samples"),
     ],
 )

@@ -152,7 +152,7 @@ _MUST_BE = {
     "command": 'it is a list of words, such as ["-m", "hermes_cli.main", "gateway", "run"]',
     "env": 'it is a table of names and texts, such as { HERMES_LOG_LEVEL = "info" }',
     "health": f"it is a table of rules ({', '.join(rule.name for rule in RULES)}), each with numbers: "
-    "factor and floor, not below 0, or least, a whole one from 1 to {WINDOW}",
+    f"factor and floor, not below 0, or least, a whole one from 1 to {WINDOW}",
     "limits": f"it is a table of {', '.join(Limits.model_fields)}: seconds, but for the last, a whole number",
 }
 

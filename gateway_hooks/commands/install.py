@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +13,9 @@ from gateway_hooks.commands.shared import Place, pass_place
 from gateway_hooks.process import System
 from journal.errors import DiskTrouble, NothingHere
 from journal.store import create
+
+if TYPE_CHECKING:
+    from gateway_hooks.hermes.install import Change
 
 
 @click.command("install")
@@ -27,6 +32,7 @@ def command(place: Place, systemd: bool, unit: str | None, only_print: bool) -> 
     if (unit or only_print) and not systemd:
         raise click.UsageError("--unit and --print go with --systemd")
     config = require_config(place)
+    change = planned(place.home, on=True)  # looked at before anything is made
     plan = units.planned(place, unit) if systemd else None
     if plan and only_print:
         show(place, plan)
@@ -35,7 +41,7 @@ def command(place: Place, systemd: bool, unit: str | None, only_print: bool) -> 
     if not new and place.journal_path.stat().st_size:
         place.reader().close()  # what stands there already must be a journal
     create(place.folder, at_ns=System().now().at_ns)
-    backup = switch(place.home, on=True)
+    backup = carried_out(change)
     written = units.write(plan.files) if plan else []
     if place.as_json:
         place.emit(
@@ -71,8 +77,17 @@ def show(place: Place, plan: units.Planned) -> None:
 
 
 def require_config(place: Place) -> Path:
-    """The path of the home's config.yaml. Raises ``NothingHere`` when this is no Hermes home."""
-    place.require_live()
+    """The path of the home's config.yaml.
+
+    Raises:
+        NothingHere: This is no Hermes home.
+        click.UsageError: Another journal is named than the one that the plugin of this home looks for.
+    """
+    place.require_home()
+    if os.path.realpath(place.journal_path) != os.path.realpath(place.home / "handoff" / "journal.db"):
+        raise click.UsageError(
+            f"the plugin of {place.home} looks for its journal at {place.home}/handoff/journal.db only: leave --journal out"
+        )
     path = place.home / "config.yaml"
     if not path.is_file():
         raise NothingHere(
@@ -81,12 +96,29 @@ def require_config(place: Place) -> Path:
     return path
 
 
-def switch(home: Path, *, on: bool) -> Path | None:
-    """Enable or disable the plugin; the path of the backup when anything was changed."""
+def planned(home: Path, *, on: bool) -> Change | None:
+    """What enabling or disabling the plugin would change; None when nothing.
+
+    Raises:
+        GatewayFault: config.yaml is not what Hermes reads.
+        DiskTrouble: It cannot be read.
+    """
     from gateway_hooks.hermes import install
 
     try:
-        changed = install.install(home) if on else install.uninstall(home)
+        return install.planned(home, on=on)
     except OSError as error:
-        raise DiskTrouble(f"cannot write {home / 'config.yaml'}: {error.strerror}", hint="check its mode") from error
-    return home / install.BACKUP if changed else None
+        raise DiskTrouble(f"cannot read {home / 'config.yaml'}: {error.strerror}", hint="check its mode") from error
+
+
+def carried_out(change: Change | None) -> Path | None:
+    """Write it; where the text from before is kept, None when there was nothing to do. Raises ``DiskTrouble``."""
+    from gateway_hooks.hermes import install
+
+    if change is None:
+        return None
+    try:
+        install.carry_out(change)
+    except OSError as error:
+        raise DiskTrouble(f"cannot write {change.path}: {error.strerror}", hint="check its mode") from error
+    return change.backup

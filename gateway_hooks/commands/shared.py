@@ -58,11 +58,19 @@ class Place:
                 f"there is no folder {self.home}", hint="name a HERMES_HOME that exists: --home DIR, or the variable"
             )
 
-    def require_live(self) -> None:
-        """Raise ``NoJournal`` unless this is the place of a journal that a gateway writes, not a copy of one."""
+    def require_live(self, *, keyless: bool = False) -> None:
+        """Raise ``NoJournal`` unless this is the place of a journal that a gateway writes, not a copy of one.
+
+        No copy that we make has a key beside it; with ``keyless`` the name alone is looked at. There need not be a journal yet.
+        """
         self.require_home()
         if self.journal_path.name != "journal.db":
             raise NoJournal(f"{self.journal_path} is a copy: no gateway follows it", hint="name the home: --home DIR")
+        if not keyless and self.journal_path.is_file() and not (self.folder / "key").exists():
+            raise NoJournal(
+                f"{self.journal_path} is a copy, since there is no key beside it: no gateway follows it",
+                hint="name the home: --home DIR; if this is the home, restore its key",
+            )
 
     def emit(self, answer: object) -> None:
         """Print one JSON document to stdout."""
@@ -87,9 +95,18 @@ class Given:
             folder = self.journal.parent
             home = self.home or (folder.parent if folder.name == "handoff" else folder)
             return Place(home, folder, self.journal, self.as_json)
-        home = self.home or Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser()
+        home = self.home or Path(os.environ.get(HOME_VARIABLE, "").strip() or DEFAULT_HOME).expanduser()
         folder = home / "handoff"
         return Place(home, folder, folder / "journal.db", self.as_json)
+
+
+class Named(click.Path):
+    """A path that is not empty: an empty one would be the current folder, and comes from a variable that is not set."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value):
+            self.fail("it is empty; is a variable not set?", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def hush() -> None:
@@ -121,12 +138,12 @@ def pass_place(function: Callable[..., Any]) -> Callable[..., Any]:
 _OPTIONS = (
     click.option(
         "--home",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=Named(path_type=Path, file_okay=False),
         help=f"The gateway's home (HERMES_HOME; {DEFAULT_HOME} when neither is given).",
     ),
     click.option(
         "--journal",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=Named(path_type=Path, dir_okay=False),
         help="The journal's file, such as an exported one; HOME/handoff/journal.db when not given.",
     ),
     click.option("--json", "as_json", is_flag=True, help="Answer in JSON."),

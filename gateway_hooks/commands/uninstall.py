@@ -7,7 +7,7 @@ from contextlib import closing
 import click
 
 from gateway_hooks.commands import units
-from gateway_hooks.commands.install import require_config, switch
+from gateway_hooks.commands.install import carried_out, planned, require_config
 from gateway_hooks.commands.shared import Place, pass_place
 from journal.errors import IllegalTransition
 from replay.fold import state_of
@@ -27,7 +27,7 @@ def command(place: Place, unit: str | None) -> None:
             raise IllegalTransition(
                 f"{head.handoff} is open, in phase {head.phase}", hint="end it first: 'complete' or 'rollback'"
             )
-    backup = switch(place.home, on=False)
+    backup = carried_out(planned(place.home, on=False))
     where, gone = units.remove(place, unit)
     if place.as_json:
         place.emit(

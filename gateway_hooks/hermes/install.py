@@ -1,14 +1,17 @@
 """Switch the plugin on and off in Hermes' ``config.yaml``, touching nothing else in it: comments and order stay.
 
-What decides is pure, text in and text out; what writes keeps the text that was there before in a file beside it.
+What decides is pure, text in and text out; what writes keeps the text that was there before in a file beside it. What was there before
+an install is never written over.
 """
 
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,10 @@ from gateway_hooks.gateway import GatewayFault
 
 NAME = "handoff-journal"
 BACKUP = "config.yaml.before-handoff-journal"
+WITH = "config.yaml.with-handoff-journal"
 _ITEM = re.compile(r"^(\s*)- ")
+_MINE = re.compile(rf"^\s*- ([\"']?){NAME}\1\s*(#.*)?$")
+_SECTION = f"plugins:\n  enabled:\n  - {NAME}\n"
 
 
 def enabled(text: str) -> bool:
@@ -52,48 +58,123 @@ def enable(text: str) -> str:
         lines.insert(place + 1, f"{found[1]}- {NAME}\n")
     elif "plugins" not in _parse(text):
         ended = "" if not text or text.endswith("\n") else "\n"
-        lines.append(f"{ended}plugins:\n  enabled:\n  - {NAME}\n")
+        lines.append(f"{ended}{_SECTION}")
     return _checked("".join(lines), config)
 
 
 def disable(text: str) -> str:
-    """Return the text without the plugin; the same text when it is not there."""
+    """Return the text without the plugin; the same text when it is not there. A section that ``enable`` has made goes with it."""
     config = _parse(text)
     plugins = config.get("plugins")
     names = plugins.get("enabled") if isinstance(plugins, dict) else None
     if not _remove(names):
         return text
-    mine = re.compile(rf"^\s*- ([\"']?){NAME}\1\s*(#.*)?$")
-    lines = [line for line in text.splitlines(keepends=True) if not mine.match(line)]
-    return _checked("".join(lines), config)
+    if not names and len(plugins) == 1 and f"\n{_SECTION}" in f"\n{text}":
+        del config["plugins"]
+        return _checked(f"\n{text}".replace(f"\n{_SECTION}", "\n", 1)[1:], config)
+    return _checked("".join(line for line in text.splitlines(keepends=True) if not _MINE.match(line)), config)
 
 
-def install(home: Path) -> bool:
-    """Enable the plugin in a home. Returns whether anything was changed."""
-    return _rewrite(home, enable)
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be written: ``before`` stands in the file now and goes to ``backup``, ``after`` takes its place."""
+
+    path: Path
+    before: bytes
+    after: bytes
+    backup: Path
 
 
-def uninstall(home: Path) -> bool:
-    """Disable the plugin in a home. Returns whether anything was changed."""
-    return _rewrite(home, disable)
+def planned(home: Path, *, on: bool) -> Change | None:
+    """What enabling or disabling would change in a home's config.yaml; None when that says so already. Nothing is written.
 
-
-def _rewrite(home: Path, change: Callable[[str], str]) -> bool:
+    Raises:
+        GatewayFault: The file is not what Hermes reads: by its path, the line, and what is expected there.
+        OSError: It cannot be read.
+    """
     path = home / "config.yaml"
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    after = change(before)
-    if after == before:
-        return False
-    if path.exists():
-        _write(home / BACKUP, before, path.stat().st_mode & 0o777)
-    _write(path, after, path.stat().st_mode & 0o777 if path.exists() else 0o600)
-    return True
+    before = path.read_bytes()
+    try:
+        text, ending = _text(before)
+        after = enable(text) if on else disable(text)
+        if after == text:
+            return None
+    except GatewayFault as error:
+        raise GatewayFault(f"{path}: {error.message}", hint=error.hint) from error
+    if on:
+        return Change(path, before, _raw(after, ending), _free(home, before))
+    return Change(path, before, _as_it_was(home, text) or _raw(after, ending), home / WITH)
 
 
-def _write(path: Path, text: str, mode: int) -> None:
+def carry_out(change: Change) -> None:
+    """Write it. Raises ``OSError``."""
+    mode = change.path.stat().st_mode & 0o777
+    if change.backup.name == WITH or not change.backup.exists():
+        _write(change.backup, change.before, mode)
+    _write(change.path, change.after, mode)
+
+
+def install(home: Path) -> Path | None:
+    """Enable the plugin in a home. Returns where the text from before is kept, None when nothing was to be changed."""
+    return _carried_out(planned(home, on=True))
+
+
+def uninstall(home: Path) -> Path | None:
+    """Disable the plugin in a home: the very text from before ``install`` comes back unless it was edited since. Returns as that."""
+    return _carried_out(planned(home, on=False))
+
+
+def _carried_out(change: Change | None) -> Path | None:
+    if change is None:
+        return None
+    carry_out(change)
+    return change.backup
+
+
+def _kept(home: Path) -> Iterator[Path]:
+    """Every name for a text from before an install; the endless end of them is free."""
+    yield home / BACKUP
+    for number in itertools.count(2):
+        yield home / f"{BACKUP}.{number}"
+
+
+def _free(home: Path, before: bytes) -> Path:
+    """Where a text is kept already, or the first name that is free."""
+    return next(path for path in _kept(home) if not path.exists() or path.read_bytes() == before)
+
+
+def _as_it_was(home: Path, text: str) -> bytes | None:
+    """The text that became this one by ``enable``, to the byte; None when there is none of which that is certain."""
+    for path in itertools.takewhile(Path.exists, _kept(home)):
+        raw = path.read_bytes()
+        try:
+            was, _ = _text(raw)
+            if text != was and text == enable(was):
+                return raw
+        except GatewayFault:
+            continue
+    return None
+
+
+def _text(raw: bytes) -> tuple[str, str]:
+    """The text with plain line ends, and the line end that the file has throughout."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise GatewayFault(f"line {line} is not UTF-8", hint="save the file as UTF-8") from error
+    ending = "\r\n" if text.count("\r\n") == text.count("\n") > 0 else "\n"
+    return text.replace(ending, "\n"), ending
+
+
+def _raw(text: str, ending: str) -> bytes:
+    return text.replace("\n", ending).encode("utf-8")
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
     beside = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
-        file.write(text)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     beside.chmod(mode)
@@ -131,13 +212,29 @@ def _yaml() -> YAML:
 def _parse(text: str) -> Any:
     try:
         config = _yaml().load(text) if text.strip() else None
-    except YAMLError as error:
-        raise GatewayFault("config.yaml is not valid YAML", hint=str(error).splitlines()[0]) from error
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise GatewayFault(_told(error), hint="mend it first") from error
     if config is None:
         return CommentedMap()
     if not isinstance(config, dict):
-        raise GatewayFault("config.yaml holds no mapping", hint="repair it first")
+        raise GatewayFault(
+            f"it holds {_kind(config)}, and Hermes expects a mapping (lines such as 'model: ...')", hint="mend it first"
+        )
     return config
+
+
+def _told(error: Exception) -> str:
+    """Where it is no YAML, and why; no value is quoted."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    where = f"line {mark.line + 1} is" if mark is not None else "it is"
+    why = (problem or str(error) or "").partition(" with value ")[0].partition("\n")[0]
+    return f"{where} not valid YAML: {why}"
+
+
+_EXPECTED: dict[type[Any], str] = {
+    CommentedMap: "a mapping (lines such as 'enabled: ...')",
+    CommentedSeq: "a list (lines that begin with '- ')",
+}
 
 
 def _at(mapping: Any, name: str, kind: type[Any]) -> Any:
@@ -145,8 +242,20 @@ def _at(mapping: Any, name: str, kind: type[Any]) -> Any:
     if value is None:
         value = mapping[name] = kind()
     if not isinstance(value, kind):
-        raise GatewayFault(f"{name} in config.yaml is not what Hermes expects", hint=f"it should be a {kind.__name__}")
+        line = mapping.lc.data[name][0] + 1
+        raise GatewayFault(
+            f"line {line}: {name} is {_kind(value)}, and Hermes expects {_EXPECTED[kind]}", hint="mend it first"
+        )
     return value
+
+
+def _kind(value: Any) -> str:
+    """A value of YAML in plain words."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return "a number" if isinstance(value, int | float) and not isinstance(value, bool) else "a single word or text"
 
 
 def _remove(names: Any) -> bool:

@@ -20,6 +20,10 @@ from tests.unit.gateway_hooks.homes import Home, parsed
 HEAVY = {"watchdog", "sqlite_utils", "aiohttp", "rich", "ruamel", "asyncio"}
 
 ODD = (
+    ["status", "--home", ""],
+    ["--home", "", "status"],
+    ["install", "--home", ""],
+    ["verify", "--journal", ""],
     ["log", "--since", "99999999999999999999"],
     ["log", "--since", "9" * 5000],
     ["log", "--since", str(2**63)],
@@ -54,6 +58,12 @@ def test_an_option_counts_for_more_than_the_variable_wherever_it_stands(
     assert Given().place().home == Path("/elsewhere")
     assert Given().over(Given(home=tmp_path)).place().home == tmp_path
     assert Given(home=tmp_path).over(Given(home=Path("/other"))).place().home == tmp_path
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_variable_is_one_that_is_not_set_as_for_hermes(monkeypatch: pytest.MonkeyPatch, empty: str) -> None:
+    monkeypatch.setenv("HERMES_HOME", empty)
+    assert Given().place().home == Path("~/.hermes").expanduser()
 
 
 def test_a_journal_named_by_its_file_lies_in_the_home_above_it(tmp_path: Path) -> None:

@@ -79,10 +79,54 @@ def test_a_file_that_is_no_journal_is_never_taken_for_one(hermes: Path, capsys: 
     assert (hermes / "config.yaml").read_text() == CONFIG
 
 
-def test_a_config_that_cannot_be_read_is_one_line(hermes: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (hermes / "config.yaml").write_text("plugins: [")
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        (b"plugins: [", "line 1", "not valid YAML"),
+        (b"model: {}\nmodel: {token: secret}\n", "line 2", "not valid YAML"),
+        (b"a: 1\nb:\n\t- c\n", "line 3", "not valid YAML"),
+        (b"a: 2026-13-45\n", "", "not valid YAML"),
+        (b"a: " + b"[" * 5000, "", "not valid YAML"),
+        (b"- a\n", "", "it holds a list, and Hermes expects a mapping"),
+        (b"a: 1\nplugins: 5\n", "line 2", "plugins is a number, and Hermes expects a mapping"),
+        (
+            b"plugins:\n  x: 1\n  enabled: all\n",
+            "line 3",
+            "enabled is a single word or text, and Hermes expects a list",
+        ),
+        (b"plugins:\n  enabled: {a: 1}\n", "line 2", "enabled is a mapping, and Hermes expects a list"),
+        (b"a: 1\nname: caf\xe9\n", "line 2", "is not UTF-8"),
+    ],
+)
+def test_a_config_that_cannot_be_edited_is_one_line_before_anything_is_made(
+    hermes: Path, capsys: pytest.CaptureFixture[str], text: bytes, line: str, said: str
+) -> None:
+    (hermes / "config.yaml").write_bytes(text)
     assert run(hermes, "install") == 1
-    assert "config.yaml is not valid YAML" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert f"{hermes / 'config.yaml'}: " in err
+    assert line in err
+    assert said in err
+    assert "; " in err
+    assert "Commented" not in err
+    assert "secret" not in err
+    assert [path.name for path in hermes.iterdir()] == ["config.yaml"]
+    assert (hermes / "config.yaml").read_bytes() == text
+
+
+def test_a_journal_elsewhere_is_refused_since_the_plugin_would_not_find_it(
+    hermes: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path_factory.mktemp("other")
+    for name in ("install", "uninstall"):
+        assert run(hermes, name, "--journal", str(other / "new" / "journal.db")) == 2
+        err = capsys.readouterr().err
+        assert f"looks for its journal at {hermes}/handoff/journal.db only" in err
+        assert err.count("\n") == 1
+    assert list(other.iterdir()) == []
+    assert (hermes / "config.yaml").read_text() == CONFIG
+    assert run(hermes, "install", "--journal", str(hermes / "handoff" / "journal.db")) == 0
 
 
 def test_doctor_says_whether_the_plugin_is_enabled(home: Home, capsys: pytest.CaptureFixture[str]) -> None:

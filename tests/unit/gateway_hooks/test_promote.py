@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from gateway_hooks.cli import main
 from gateway_hooks.commands import findings, following, promote
 from gateway_hooks.commands.durations import duration
 from gateway_hooks.commands.following import follow, request_is_lost, wait_until
@@ -181,6 +182,33 @@ def test_orders_to_a_copy_of_a_journal_are_refused(home: Home, capsys: pytest.Ca
     for name in ("promote", "rollback", "complete"):
         assert home.run(name, "--journal", str(copy)) == 3
         assert "is a copy: no gateway follows it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["promote"], ["promote", "--dry-run"], ["confirm"], ["complete"], ["rollback"], ["resume"], ["run", "true"]],
+)
+def test_an_export_called_journal_db_is_no_live_journal_and_nothing_is_made_beside_it(
+    home: Home, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    home.bake()
+    copy = tmp_path_factory.mktemp("elsewhere") / "journal.db"
+    assert home.run("export", str(copy)) == 0
+    before = copy.read_bytes()
+    capsys.readouterr()
+    assert main([words[0], "--journal", str(copy), *words[1:]]) == 3
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert f"{copy} is a copy, since there is no key beside it" in err
+    assert [path.name for path in copy.parent.iterdir()] == ["journal.db"]
+    assert copy.read_bytes() == before
+
+
+def test_a_home_whose_key_is_lost_is_kept_all_the_same(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    (home.folder / "key").unlink()
+    assert main(["--home", str(home.path), "run", "--", "true"]) == 0
+    assert home.run("rollback") == 3
+    assert "restore its key" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------------- --dry-run and doctor

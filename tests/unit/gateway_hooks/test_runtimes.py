@@ -111,6 +111,7 @@ def test_what_cannot_be_used_is_refused_with_the_file_the_runtime_the_key_and_wh
     assert "next" in line or "cannot be read" in line
     assert raised.value.hint
     assert "\n" not in line
+    assert "{" not in line.replace("{ HERMES_LOG_LEVEL", "")
     assert raised.value.exit_code == 2
 
 

@@ -63,6 +63,64 @@ def test_a_config_that_hermes_would_not_read_is_refused(text: str) -> None:
         install.enable(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        CONFIG.encode(),
+        CONFIG.encode().replace(b"\n", b"\r\n"),
+        b"\xef\xbb\xbfmodel: {}\n",
+        b"model:   {default: m}   # mine, and no line end",
+        b"plugins:\n",
+        b"plugins: {}  # none\nmodel:\n    - a\n",
+        b"plugins: {enabled: []}\n",
+        b"plugins: {enabled: [other], disabled: [handoff-journal, more]}\nx: 'y'\n",
+        b"plugins:\n  enabled:\n    - other",
+    ],
+)
+def test_switched_on_and_off_a_config_is_what_it_was_to_the_byte(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(text)
+    for _ in range(3):
+        backup = install.install(tmp_path)
+        assert install.enabled(path.read_text(encoding="utf-8"))
+        assert backup == tmp_path / install.BACKUP
+        assert backup.read_bytes() == text
+        install.uninstall(tmp_path)
+        assert path.read_bytes() == text
+
+
+def test_a_section_that_was_made_for_the_plugin_goes_with_it_though_others_wrote_meanwhile() -> None:
+    text = "# mine\nmodel: {a: 1}  # this\n"
+    later = install.enable(text) + "# more\ndisplay: {b: 2}\n"
+    assert install.disable(later) == text + "# more\ndisplay: {b: 2}\n"
+    assert install.disable(install.enable(text)) == text
+    assert install.disable(install.enable("")) == ""
+
+
+def test_no_text_from_before_an_install_is_ever_written_over(tmp_path: Path) -> None:
+    path, texts = tmp_path / "config.yaml", [CONFIG, CONFIG + "# two\n", CONFIG + "# three\n"]
+    for text in [*texts, *texts]:
+        path.write_text(text)
+        install.install(tmp_path)
+        path.write_text(path.read_text() + "# edited meanwhile\n")
+        install.uninstall(tmp_path)
+        assert path.read_text() == text + "# edited meanwhile\n"
+    kept = [install.BACKUP, f"{install.BACKUP}.2", f"{install.BACKUP}.3"]
+    assert [(tmp_path / name).read_text() for name in kept] == texts
+    assert not (tmp_path / f"{install.BACKUP}.4").exists()
+    assert "handoff-journal" in (tmp_path / install.WITH).read_text()
+
+
+def test_a_text_with_the_plugin_is_never_taken_for_the_one_from_before(tmp_path: Path) -> None:
+    """An earlier version kept the text of an uninstall under that name, too."""
+    path = tmp_path / "config.yaml"
+    path.write_text(install.enable(CONFIG))
+    (tmp_path / install.BACKUP).write_text(install.enable(CONFIG))
+    install.uninstall(tmp_path)
+    assert path.read_text() == CONFIG
+
+
 def test_installing_keeps_the_old_text_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(CONFIG, encoding="utf-8")

@@ -196,10 +196,12 @@ def test_the_answers_of_install_and_uninstall_are_documented(
     agree("uninstall", ask(capsys, tmp_path, "uninstall"))
 
 
-def test_the_answers_of_the_readers_are_documented(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_answers_of_the_readers_are_documented(kept: Path, town: Home, capsys: pytest.CaptureFixture[str]) -> None:
     home = kept / "home"
     agree("replay", ask(capsys, home, "replay", "--check"), ask(capsys, home, "replay", "--at", "20"))
-    agree("audit", ask(capsys, home, "audit", "--html", str(home / "audit.html")))
+    town.serve().request().suffer("telegram:101")
+    suffered = ask(capsys, town.path, "audit", "--reveal")
+    agree("audit", ask(capsys, home, "audit", "--html", str(home / "audit.html")), suffered)
     agree("verify", ask(capsys, home, "verify"))
     agree("export", ask(capsys, home, "export", str(home / "copy.db")))
     main(["log", "--home", str(home), "--json"])

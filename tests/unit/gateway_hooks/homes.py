@@ -11,12 +11,15 @@ from typing import Any
 
 from gateway_hooks.cli import main
 from gateway_hooks.process import System
+from gateway_hooks.settling import settle
 from journal import events as e
 from journal.events import Process
+from journal.folder import read_key
+from journal.pseudonyms import Pseudonyms, seal
 from journal.record import Draft, Writer
 from journal.store import Journal, Reader, create
 from replay.fold import State, fold
-from tests.builders import DIGESTS, Child, connected, flushed, health, paused, started
+from tests.builders import ACCOUNT, DIGESTS, Child, connected, flushed, health, paused, started
 
 SLEEP = "print('up', flush=True); input()"
 
@@ -49,6 +52,22 @@ class Home:
     def bake(self) -> Home:
         """A handoff has come to its bake."""
         return self.serve().request().come_to_bake()
+
+    def suffer(self, chat: str) -> int:
+        """A message of that chat whose answer was on its way when blue died, in the handoff that was asked for; its seq."""
+        payload, digest = seal(b"hello", b"s" * 16)
+        name = Pseudonyms(read_key(self.folder)).of("c", chat)
+        came = e.MessageAccepted(
+            platform="telegram", account=ACCOUNT, chat=name, kind="text", update_id="1", digest=digest
+        )
+        message = self.journal.append(Draft(came, payload=payload), writer=Writer(self.blue, "operator"))[0].seq
+        turn = self.say(self.blue, e.TurnStarted(messages=(message,), session="s_" + "0" * 16))
+        self.say(self.blue, e.ReplyIntended(turn=turn, part=0))
+        self.system.end(self.blue)
+        dead = settle(self.journal.head, "blue", self.blue, "died")
+        self.journal.append(*dead, writer=Writer(self.system.me(), "operator"))
+        self.say(self.system.me(), e.HandoffFailed(reason="blue_lost"))
+        return message
 
     def come_to_bake(self) -> Home:
         """The handoff that was asked for has come to its bake."""

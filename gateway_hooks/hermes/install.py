@@ -111,7 +111,7 @@ def carry_out(change: Change) -> None:
     mode = change.path.stat().st_mode & 0o777
     if change.backup.name == WITH or not change.backup.exists():
         _write(change.backup, change.before, mode)
-    _write(change.path, change.after, mode)
+    _write(Path(os.path.realpath(change.path)), change.after, mode)  # a link to the file stays a link
 
 
 def install(home: Path) -> Path | None:

@@ -90,6 +90,20 @@ def test_switched_on_and_off_a_config_is_what_it_was_to_the_byte(tmp_path: Path,
         assert path.read_bytes() == text
 
 
+def test_a_link_to_a_config_stays_a_link(tmp_path: Path) -> None:
+    real, home = tmp_path / "dotfiles" / "hermes.yaml", tmp_path / "home"
+    real.parent.mkdir()
+    home.mkdir()
+    real.write_text(CONFIG)
+    (home / "config.yaml").symlink_to(real)
+    install.install(home)
+    assert install.enabled(real.read_text())
+    install.uninstall(home)
+    assert real.read_text() == CONFIG
+    assert (home / "config.yaml").readlink() == real
+    assert [path.name for path in real.parent.iterdir()] == ["hermes.yaml"]
+
+
 def test_a_section_that_was_made_for_the_plugin_goes_with_it_though_others_wrote_meanwhile() -> None:
     text = "# mine\nmodel: {a: 1}  # this\n"
     later = install.enable(text) + "# more\ndisplay: {b: 2}\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import venv
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,6 @@ from pathlib import Path
 import click
 import pytest
 
-from gateway_hooks.cli import main
 from gateway_hooks.commands import findings, following, promote
 from gateway_hooks.commands.durations import duration
 from gateway_hooks.commands.following import follow, request_is_lost, wait_until
@@ -21,7 +22,7 @@ from journal.errors import HandoffError
 from journal.head import TRANSITIONS
 from journal.store import Reader
 from replay.fold import State, apply
-from tests.builders import EXAMPLES, WAIT_S
+from tests.builders import EXAMPLES, ROOT, WAIT_S
 from tests.unit.gateway_hooks.homes import Home, parsed
 
 
@@ -30,6 +31,12 @@ def operator(home: Home) -> Iterator[Operator]:
     opened = Operator(home.folder)
     yield opened
     opened.close()
+
+
+def typed(*words: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own: a keeper that ought to have refused would stay."""
+    command = [sys.executable, "-m", "gateway_hooks.cli", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=WAIT_S, check=False)
 
 
 def never(_: State) -> bool:
@@ -186,27 +193,25 @@ def test_orders_to_a_copy_of_a_journal_are_refused(home: Home, capsys: pytest.Ca
 
 @pytest.mark.parametrize(
     "words",
-    [["promote"], ["promote", "--dry-run"], ["confirm"], ["complete"], ["rollback"], ["resume"], ["run", "true"]],
+    [["promote"], ["promote", "--dry-run"], ["confirm"], ["complete"], ["rollback"], ["resume"], ["run", "--", "true"]],
 )
 def test_an_export_called_journal_db_is_no_live_journal_and_nothing_is_made_beside_it(
-    home: Home, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str], words: list[str]
+    home: Home, tmp_path_factory: pytest.TempPathFactory, words: list[str]
 ) -> None:
     home.bake()
     copy = tmp_path_factory.mktemp("elsewhere") / "journal.db"
     assert home.run("export", str(copy)) == 0
     before = copy.read_bytes()
-    capsys.readouterr()
-    assert main([words[0], "--journal", str(copy), *words[1:]]) == 3
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    assert f"{copy} is a copy, since there is no key beside it" in err
+    done = typed("--journal", str(copy), *words)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1), done
+    assert f"{copy} is a copy, since there is no key beside it" in done.stderr
     assert [path.name for path in copy.parent.iterdir()] == ["journal.db"]
     assert copy.read_bytes() == before
 
 
 def test_a_home_whose_key_is_lost_is_kept_all_the_same(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     (home.folder / "key").unlink()
-    assert main(["--home", str(home.path), "run", "--", "true"]) == 0
+    assert typed("--home", str(home.path), "run", "--", "true").returncode == 0
     assert home.run("rollback") == 3
     assert "restore its key" in capsys.readouterr().err
 

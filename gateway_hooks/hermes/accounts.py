@@ -44,12 +44,12 @@ class Accounts:
     @property
     def waiting(self) -> int:
         """Updates that are here and were not started."""
-        return sum(each.waiting for each in self._all)
+        return sum(each.waiting for each in self._all) + len(self._early)
 
     @property
     def polls(self) -> dict[str, int]:
-        """Clean polls since the last connect, by adapter."""
-        return {each.name: each.polls for each in self._all}
+        """Clean polls since the last connect, by adapter; none of an adapter that was torn down."""
+        return {each.name: each.polls if each.standing else 0 for each in self._all}
 
     @property
     def adapters(self) -> set[int]:
@@ -59,17 +59,21 @@ class Accounts:
     # ---- made by Hermes
 
     def creating(self, queues: Queues, turns: Turns) -> Callable[[Any], Callable[[Any, Any], Any]]:
-        """Around ``_create_adapter``: one of ours takes the place of the one that had the same token."""
+        """Around ``_create_adapter``: one of ours takes the place of the one that had the same token, and takes up what that one had
+        not started."""
 
         def make(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
             def create(platform: Any, config: Any) -> Any:
                 adapter = original(platform, config)
                 name = str(getattr(platform, "value", platform))
                 if adapter is not None and name == PLATFORM and name in self._hold.covered:
+                    new = Telegram(adapter, self._hold, queues, turns)
                     for old in [each for each in self._all if each.info.account == _account(config)]:
                         self._all.remove(old)
-                        queues.forget(old.adapter)
-                    self._all.append(Telegram(adapter, self._hold, queues, turns))
+                        self._early += old.inbox.unstarted()
+                        queues.retire(old.adapter)
+                        old.successor = new
+                    self._all.append(new)
                 return adapter
 
             return create
@@ -88,16 +92,26 @@ class Accounts:
         for each in self._all:
             await each.let_go_is_over()
 
-    async def take(self, runner: Any) -> None:
-        """Begin to poll. Raises what went wrong."""
-        for each in self._all:
+    async def take(self, runner: Any, *, whole: bool) -> tuple[Any, ...]:
+        """Begin to poll. Returns the adapters that cannot and must be replaced; with ``whole`` that is an error, and it is raised."""
+        fallen = [each for each in self._all if not each.standing]
+        if whole and fallen:
+            raise RuntimeError("the Application was not built, or was torn down")
+        standing = [each for each in self._all if each not in fallen]
+        for each in standing:
             runner.adapters.setdefault(each.adapter.platform, each.adapter)
-        await asyncio.gather(*(each.take() for each in self._all))
+        outcomes = await asyncio.gather(*(each.take() for each in standing), return_exceptions=not whole)
+        for each, outcome in zip(standing, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                log.error("an adapter that stood could not be polled and is replaced: %s", outcome)
+                fallen.append(each)
+        return tuple(each.adapter for each in fallen)
 
     def after_taking(self) -> None:
         """What need not stand between the old poll and the new one."""
         for each in self._all:
-            each.after_taking()
+            if each.standing:
+                each.after_taking()
 
     def offsets(self) -> Offsets:
         """Where each account has read to."""
@@ -130,6 +144,8 @@ class Accounts:
         waiting = queues.ids()
         for each in self._all:
             each.feed_unseen()
+            if not each.ready:  # what its queues have lost is fed to the adapter that takes its place
+                continue
             for update_id in each.inbox.strays(waiting):
                 if each.feed_dropped(update_id):
                     log.warning("Hermes dropped a message from its own queue; it is fed again")

@@ -57,6 +57,7 @@ class HermesGateway(Gateway):
         self._warmth = Warmth(home / "handoff")
         self._runner: Any = None
         self._hop = Hop(self.hold)
+        self._served = False
         self._accounts = Accounts(self.hold)
         self.channel = HomeChannel(self.hold, self._hop)
         self._guards = Guards(self.hold, home, self.arm)
@@ -170,7 +171,7 @@ class HermesGateway(Gateway):
         self._watchers = Watchers(runner, hold)
         self._recoverers = Recoverers(runner, hold, self.home)
         chores.restrain(runner, hold)
-        self._others = Others(runner)
+        self._others = Others(runner, hold)
         Start(runner, hold, self._others, self._reached)
         turns = self._turns
         wrap(runner, "_create_adapter", self._accounts.creating(self._queues, self._turns))
@@ -203,11 +204,15 @@ class HermesGateway(Gateway):
         self.hold.set(True)
         self._runner._startup_restore_in_progress = False
         try:
-            await self._accounts.take(self._runner)
+            # A green that never polled gives up, for blue can; whoever has nobody behind it goes on with what stands.
+            fallen = await self._accounts.take(self._runner, whole=self.hold.green and not self._served)
         except Exception as error:
             self.hold.set(False)
             raise GatewayFault(f"Telegram could not be polled: {error}", hint="the other side should go on") from error
+        self._served = True
         self._hop.keep(self._settle_in())
+        for adapter in fallen:
+            self._hop.keep(self._others.replace(adapter))
         return self._accounts.offsets()
 
     async def _settle_in(self) -> None:
@@ -242,7 +247,11 @@ class HermesGateway(Gateway):
 
     def _connected_generally(self) -> dict[str, int]:
         """Adapters whose polls we do not see, as one clean poll each while they are connected."""
-        connected = {str(getattr(platform, "value", platform)) for platform in self._runner.adapters}
+        connected = {
+            str(getattr(platform, "value", platform))
+            for platform in self._runner.adapters
+            if not self._others.waits(platform)
+        }
         general = [each for each in self.identity().adapters if each.way == "general"]
         return {f"{each.platform}:{each.account}": 1 for each in general if each.platform in connected}
 
@@ -250,7 +259,10 @@ class HermesGateway(Gateway):
         while True:
             await asyncio.sleep(JANITOR_S)
             if self.hold.starting:
-                await self._accounts.tend(self._queues, self._turns)
+                try:
+                    await self._accounts.tend(self._queues, self._turns)
+                except Exception:
+                    log.exception("what Hermes dropped could not be looked after; the next look comes")
 
     def _interrupting(self, original: Callable[[str], None]) -> Callable[[str], None]:
         def interrupt(reason: str) -> None:

@@ -7,7 +7,7 @@ line behind the slot, or in a debounce buffer; and what comes while a gateway st
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,9 +28,11 @@ class Queues:
         """Count an adapter in."""
         self._inboxes[id(adapter)] = (adapter, inbox)
 
-    def forget(self, adapter: Any) -> None:
-        """Count an adapter out that was replaced."""
-        self._inboxes.pop(id(adapter), None)
+    def retire(self, adapter: Any) -> None:
+        """Count an adapter out that was replaced, and throw away what waits for it: a task of its own would run that once more."""
+        found = self._inboxes.pop(id(adapter), None)
+        if found is not None:
+            self._empty([found])
 
     @property
     def inboxes(self) -> tuple[Inbox, ...]:
@@ -128,8 +130,11 @@ class Queues:
 
     def empty(self) -> None:
         """Throw away everything that waits and that the journal has; what Hermes made itself stays."""
-        runner = self._runner
-        for adapter, inbox in self._inboxes.values():
+        self._empty(list(self._inboxes.values()))
+
+    def _empty(self, pairs: Sequence[tuple[Any, Inbox]]) -> None:
+        runner, inboxes = self._runner, [inbox for _, inbox in pairs]
+        for adapter, inbox in pairs:
             for tasks in ("_pending_text_batch_tasks", "_pending_photo_batch_tasks", "_media_group_tasks"):
                 for task in list(getattr(adapter, tasks, {}).values()):
                     task.cancel()
@@ -142,14 +147,15 @@ class Queues:
                     adapter._discard_text_debounce(session)
         lines = getattr(runner, "_queued_events", None) or {}
         for session in list(lines):
-            lines[session] = [event for event in lines[session] if self.whose(event)[0] is None]
+            lines[session] = [event for event in lines[session] if not _known(event, inboxes)]
             if not lines[session]:
                 del lines[session]
         restore = getattr(runner, "_startup_restore_queue", None)
         if restore:
-            restore[:] = [event for event in restore if self.whose(event)[0] is None]
-        self._followups = {session: (None, update_id) for session, (_, update_id) in self._followups.items()}
-        for _, inbox in self._inboxes.values():
+            restore[:] = [event for event in restore if not _known(event, inboxes)]
+        for session, (whose, update_id) in self._followups.items():
+            self._followups[session] = (None if whose in inboxes else whose, update_id)
+        for inbox in inboxes:
             inbox.throw_away()
 
     def merging(self, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -249,6 +255,10 @@ class Queues:
 def _update_id(event: Any) -> str:
     update_id = getattr(event, "platform_update_id", None)
     return "" if update_id is None else str(update_id)
+
+
+def _known(event: Any, inboxes: Sequence[Inbox]) -> bool:
+    return any(_update_id(event) in inbox for inbox in inboxes)
 
 
 def _number(event: Any) -> int:

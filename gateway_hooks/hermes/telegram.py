@@ -31,13 +31,22 @@ LAST = 1 << 20
 _webhook_is_gone: contextvars.ContextVar[bool] = contextvars.ContextVar("handoff_no_bootstrap", default=False)
 
 
+class Handed(Inbox):
+    """An inbox of which another adapter can take over."""
+
+    def unstarted(self) -> tuple[Ticket, ...]:
+        """What the platform sent for each message of which no turn was opened, in the order in which it came."""
+        return tuple(ticket for item in self._items.values() if item.place != "started" for ticket in item.tickets)
+
+
 class Telegram:
     """One Telegram adapter of the runner. All methods run on the gateway's loop."""
 
     def __init__(self, adapter: Any, hold: Hold, queues: Queues, turns: Turns) -> None:
         self.adapter = adapter
-        self.inbox = Inbox()
+        self.inbox = Handed()
         self.polls = 0
+        self.successor: Telegram | None = None
         self._hold = hold
         self._queues = queues
         self._turns = turns
@@ -65,8 +74,15 @@ class Telegram:
 
     @property
     def ready(self) -> bool:
-        """Whether the Application stands, so that polling may begin."""
-        return self._begin is not None and self._tapped is not None
+        """Whether the handlers stand, so that updates may be fed."""
+        return self._app is not None and self._tapped is self._app
+
+    @property
+    def standing(self) -> bool:
+        """Whether the Application runs, so that polling may begin. After an error that its own recovery gives up, Hermes tears the
+        adapter down, and only another one that takes its place can poll."""
+        torn = getattr(self.adapter, "has_fatal_error", False)
+        return not torn and self._begin is not None and bool(getattr(self._app, "running", False))
 
     @property
     def waiting(self) -> int:
@@ -121,8 +137,8 @@ class Telegram:
     async def take(self) -> None:
         """Begin to poll. Whoever polled before has cleared the webhook and confirmed what it wanted to confirm."""
         updater = self._updater
-        if updater is None or self._begin is None:
-            raise RuntimeError("Telegram's Application was not built")
+        if updater is None or self._begin is None or not self.standing:
+            raise RuntimeError("Telegram's Application does not stand")
         await self.let_go_is_over()
         if updater.running:
             return
@@ -290,14 +306,17 @@ class Telegram:
         return start_polling
 
     def _patient(self, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        """Around ``send``: while polling has trouble Hermes refuses to send at all, and a reply that is given up is lost."""
+        """Around ``send``: while polling has trouble Hermes refuses to send at all, and a reply that is given up is lost. A turn that
+        outlives its adapter says the rest through the one that took its place."""
 
         async def send(*arguments: Any, **options: Any) -> Any:
             frame, until = FRAME.get(), time.monotonic() + PATH_S
-            while frame is not None and frame.turn is not None and time.monotonic() < until:
-                if not getattr(self.adapter, "_send_path_degraded", False):
+            while self.successor is None and frame is not None and frame.turn is not None and time.monotonic() < until:
+                if self._app is not None and not getattr(self.adapter, "_send_path_degraded", False):
                     break
                 await asyncio.sleep(LOOK_S)
+            if self.successor is not None:
+                return await self.successor.adapter.send(*arguments, **options)
             return await original(*arguments, **options)
 
         return send

@@ -90,6 +90,11 @@ class Telegram:
         return len(self.inbox) + (queue.qsize() if queue is not None and not len(self.inbox) else 0)
 
     @property
+    def _heir(self) -> Telegram:
+        """Whoever stands in this one's place now."""
+        return self if self.successor is None else self.successor._heir
+
+    @property
     def _app(self) -> Any:
         return getattr(self.adapter, "_app", None)
 
@@ -311,12 +316,13 @@ class Telegram:
 
         async def send(*arguments: Any, **options: Any) -> Any:
             frame, until = FRAME.get(), time.monotonic() + PATH_S
-            while self.successor is None and frame is not None and frame.turn is not None and time.monotonic() < until:
-                if self._app is not None and not getattr(self.adapter, "_send_path_degraded", False):
+            while frame is not None and frame.turn is not None and time.monotonic() < until:
+                if self._heir.ready and not getattr(self._heir.adapter, "_send_path_degraded", False):
                     break
                 await asyncio.sleep(LOOK_S)
-            if self.successor is not None:
-                return await self.successor.adapter.send(*arguments, **options)
+            heir = self._heir
+            if heir is not self and heir.ready:  # what is sent before our taps are in is not recorded
+                return await heir.adapter.send(*arguments, **options)
             return await original(*arguments, **options)
 
         return send

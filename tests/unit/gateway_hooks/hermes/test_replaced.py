@@ -251,6 +251,25 @@ def test_a_turn_that_outlives_its_adapter_answers_through_the_next_one(lets_go: 
     play(story)
 
 
+def test_nothing_is_sent_through_the_next_adapter_before_what_it_sends_is_recorded() -> None:
+    async def story() -> None:
+        scene = Scene()
+        old = scene.adapter
+        FRAME.set(Frame(CHAT, turn=5))
+        old.tear_down()
+        new = scene.made(Adapter())
+        scene.account(new)._tapped = None
+        sending = asyncio.ensure_future(old.send("an answer"))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not new.said
+        scene.account(new)._tapped = new._app
+        assert await sending
+        assert new.said == ["an answer"]
+
+    play(story)
+
+
 # --------------------------------------------------------------------------- connected anew
 
 

@@ -255,10 +255,11 @@ def test_nothing_is_sent_through_the_next_adapter_before_what_it_sends_is_record
     async def story() -> None:
         scene = Scene()
         old = scene.adapter
-        FRAME.set(Frame(CHAT, turn=5))
         old.tear_down()
         new = scene.made(Adapter())
         scene.account(new)._tapped = None
+        assert not await old.send("a notice")
+        FRAME.set(Frame(CHAT, turn=5))
         sending = asyncio.ensure_future(old.send("an answer"))
         for _ in range(20):
             await asyncio.sleep(0)

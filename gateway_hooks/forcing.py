@@ -23,7 +23,7 @@ from journal.head import Head
 from journal.record import Draft, Stamp, Writer
 from journal.store import Journal, Reader
 from replay.decide import silent
-from replay.fold import State, fold
+from replay.fold import State, state_of
 
 LOOK_S = 0.1
 
@@ -50,7 +50,7 @@ def force(
     """
     system = System()
     with closing(Reader(journal.path)) as reader:
-        state = fold(reader.all())
+        state = state_of(reader)
     head = state.head
     owner = _owner(state, system)
     alive = system.probe(owner) != "dead"

@@ -22,7 +22,7 @@ from journal.record import Draft, Writer
 from journal.store import Journal, Reader
 from replay.boot import SIDES, Leave, Seen, Start, View, keep
 from replay.decide import EndPeer, PeerIs, Say, Settle, deadline_passed
-from replay.fold import State, fold
+from replay.fold import State, state_of
 
 LOOK_S = 0.1
 
@@ -83,7 +83,7 @@ class Resume:
 
     def _state(self) -> State:
         with closing(Reader(self._journal.path)) as reader:
-            return fold(reader.all())
+            return state_of(reader)
 
     def _view(self, state: State) -> View:
         head, now = state.head, self._system.now()

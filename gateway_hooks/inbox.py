@@ -23,6 +23,8 @@ from journal.store import Journal, Reader
 
 PATIENCE = 10
 """How often an append waits for the gate before it gives up."""
+GATHERED = frozenset({"text", "album", "other"})
+"""Kinds that a gateway may gather for a moment before their turn begins."""
 LONGEST = 100
 """Characters of a platform's update number that an event takes as they are."""
 _SETTLES: dict[e.TurnOutcome, e.SettledAs] = {
@@ -132,7 +134,7 @@ class Inbox:
         if seq not in waiting or head.messages[seq].chat in self._unread:
             return False
         lane = head.messages[seq].chat
-        if any(head.messages[s].chat == lane for s in waiting if s < seq):
+        if any(head.messages[s].chat == lane for s in waiting if s < seq) or self._overtakes(head, seq):
             return False
         self._dispatched.add(seq)
         return True
@@ -145,11 +147,26 @@ class Inbox:
         with self._lock:
             self._dispatched &= head.messages.keys() | self._journal.head.messages.keys()
             self._unread |= _foreign_lanes(head, self._writer.process)
+            stay = set(self._unread)
             for seq in _waiting(head, self._dispatched) if self.trouble.last is None else ():
-                payload = reader.payload(seq) if head.messages[seq].chat not in self._unread else None
+                lane = head.messages[seq].chat
+                if self._overtakes(head, seq):
+                    stay.add(lane)
+                payload = reader.payload(seq) if lane not in stay else None
                 if payload is not None and self.taking:
                     self._dispatched.add(seq)
                     feed(_unpack(seq, payload.data))
+
+    def _overtakes(self, head: Head, seq: int) -> bool:
+        """Whether it might begin before one of another kind that was dispatched before it: a gateway gathers an album for longer than
+        a text. While a turn of the chat runs, it keeps what comes in order itself; and who gives a command waits for nothing.
+        """
+        lane, kind = head.messages[seq][:2]
+        if kind not in GATHERED:
+            return False
+        before = (head.messages[s] for s in self._dispatched if s < seq and s in head.messages)
+        other = any(m.chat == lane and m.turn is None and m.kind in GATHERED and m.kind != kind for m in before)
+        return other and lane not in _lanes(head, lambda holder: holder == self._writer.process)
 
     def unread(self, head: Head) -> bool:
         """Whether a turn of the other side has ended whose words this side has not loaded yet. Its chat waits until ``read``."""
@@ -270,10 +287,14 @@ def _waiting(head: Head, dispatched: set[int]) -> list[int]:
 
 def _foreign_lanes(head: Head, me: e.Process) -> set[str]:
     """Chats in which another process has a turn under way."""
+    return _lanes(head, lambda holder: holder != me)
+
+
+def _lanes(head: Head, holds: Callable[[e.Process], bool]) -> set[str]:
     return {
         head.messages[seq].chat
         for turn in head.turns.values()
-        if turn.holder != me
+        if holds(turn.holder)
         for seq in turn.messages
         if seq in head.messages
     }

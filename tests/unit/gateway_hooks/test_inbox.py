@@ -35,8 +35,16 @@ class Desk:
     def say(self, who: Process, *events: e.Event) -> int:
         return self.journal.append(*map(Draft, events), writer=Writer(who, "operator"))[-1].seq
 
-    def accept(self, number: int, chat: str = "ada", *, inbox: Inbox | None = None, stamp: str = "") -> Ticket:
-        update = Update(str(number), "text", chat, f"words {number}".encode(), stamp)
+    def accept(
+        self,
+        number: int,
+        chat: str = "ada",
+        *,
+        inbox: Inbox | None = None,
+        stamp: str = "",
+        kind: e.UpdateKind = "text",
+    ) -> Ticket:
+        update = Update(str(number), kind, chat, f"words {number}".encode(), stamp)
         return (inbox or self.blue).accept("telegram", "bot", [update], number + 1)[0]
 
     def hand_over(self) -> None:
@@ -69,6 +77,34 @@ def test_an_update_goes_to_dispatch_once_however_often_it_is_delivered(desk: Des
     first, again = desk.accept(7), desk.accept(7)
     assert (first.dispatch, again.dispatch) == (True, False)
     assert first.message == again.message
+
+
+def test_a_text_does_not_overtake_an_album_that_is_still_being_gathered(desk: Desk) -> None:
+    album = [desk.accept(1, kind="album"), desk.accept(2, kind="album")]
+    text, elsewhere = desk.accept(3), desk.accept(4, "bob")
+    later = desk.accept(5, kind="album")
+    assert [t.dispatch for t in (*album, text, elsewhere, later)] == [True, True, False, True, False]
+    assert desk.taken_up(desk.blue) == []
+    desk.blue.start([t.message for t in album], "s")
+    assert desk.taken_up(desk.blue) == [text.message, later.message]
+
+
+def test_what_is_taken_up_is_fed_one_kind_after_the_other(desk: Desk) -> None:
+    desk.blue.let_go()
+    came = [desk.accept(n, kind=kind).message for n, kind in enumerate(("album", "album", "text", "text", "other"))]
+    desk.blue.take_hold()
+    for at in (slice(0, 2), slice(2, 4), slice(4, 5)):
+        assert desk.taken_up(desk.blue) == came[at]
+        desk.blue.finish(desk.blue.start(came[at], "s"), "no_reply")
+
+
+def test_a_command_and_whatever_comes_during_a_turn_wait_for_nothing(desk: Desk) -> None:
+    album = desk.accept(1, kind="album")
+    assert desk.accept(2, kind="command").dispatch
+    assert desk.accept(3, kind="callback").dispatch
+    desk.blue.start([album.message], "s")
+    assert desk.accept(4, kind="album").dispatch
+    assert desk.accept(5).dispatch
 
 
 def test_one_number_with_two_stamps_is_two_messages(desk: Desk) -> None:

@@ -124,11 +124,11 @@ class Handoffs:
     def _odd(self, chat: int, when: str, edited: Line) -> None:
         """Everything at once that is not a plain text in a chat of its own, and two quick texts in the chat beside it."""
         life = self.life
+        album, rest = life.album(chat)  # first: Hermes itself lets texts overtake an album
         said = {
-            "text": life.say(chat), "command": life.order(chat, "/status"), "edit": life.edit(edited),
-            "press": life.press(chat), "quick": life.say(chat + 1), "quicker": life.say(chat + 1),
+            "album": album, "album, rest": rest, "text": life.say(chat), "command": life.order(chat, "/status"),
+            "edit": life.edit(edited), "press": life.press(chat), "quick": life.say(chat + 1), "quicker": life.say(chat + 1),
         }  # fmt: skip
-        said["album"], said["album, rest"] = life.album(chat)  # last: Hermes itself lets texts overtake an album
         self.lines |= {f"{when} {name}": line for name, line in said.items()}
 
 

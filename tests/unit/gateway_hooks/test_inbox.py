@@ -91,7 +91,8 @@ def test_a_text_does_not_overtake_an_album_that_is_still_being_gathered(desk: De
 
 def test_what_is_taken_up_is_fed_one_kind_after_the_other(desk: Desk) -> None:
     desk.blue.let_go()
-    came = [desk.accept(n, kind=kind).message for n, kind in enumerate(("album", "album", "text", "text", "other"))]
+    kinds: tuple[e.UpdateKind, ...] = ("album", "album", "text", "text", "other")
+    came = [desk.accept(n, kind=kind).message for n, kind in enumerate(kinds)]
     desk.blue.take_hold()
     for at in (slice(0, 2), slice(2, 4), slice(4, 5)):
         assert desk.taken_up(desk.blue) == came[at]

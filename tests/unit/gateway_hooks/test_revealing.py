@@ -33,7 +33,7 @@ def test_a_message_that_suffered_is_told_with_its_chat(home: Home, capsys: pytes
     answer = parsed(capsys.readouterr().out)
     assert answer["chats"][str(message)]["name"] == "telegram:101 (Ada)"
     assert home.run("audit") == 1
-    assert "101" not in capsys.readouterr().out
+    assert "telegram:101" not in capsys.readouterr().out
 
 
 def test_a_chat_that_hermes_has_forgotten_stays_a_pseudonym(home: Home, capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,6 +47,10 @@ def _terms(event: e.HandoffTerms, record: Record) -> str:
     return "; ".join([*said, *(f"other limits of {rule}" for rule in event.rules)])
 
 
+def _in_flight(turns: int) -> str:
+    return "1 turn stays in flight" if turns == 1 else f"{turns} turns stay in flight"
+
+
 _HOW = {
     "died": "died",
     "ended_silent": "was silent and was ended",
@@ -60,7 +64,7 @@ _STEPS: dict[type[e.Event], Callable[[Any, Record], str]] = {
     e.ProcessStarted: _started,
     e.HandoffInit: lambda event, _: "green boots beside blue",
     e.HandoffAck: lambda event, _: f"green has loaded what was flushed up to seq {event.flushed_seq}",
-    e.HandoffActive: lambda event, _: f"blue has let go, green owns the adapters; {event.turns} turns stay in flight",
+    e.HandoffActive: lambda event, _: f"blue has let go, green owns the adapters; {_in_flight(event.turns)}",
     e.HandoffSeized: lambda event, _: f"green takes the adapters: blue is {event.reason}",
     e.HandoffConfirm: _confirm,
     e.HandoffTerms: _terms,

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from gateway_hooks.degraded import UNWRITABLE, Trouble
 from gateway_hooks.gateway import Ticket, Update
 from journal import events as e
-from journal.errors import Busy, HandoffError, LostHold
-from journal.head import Head
+from journal.errors import AlreadyTaken, Busy, HandoffError, Refused
+from journal.head import Head, verdicts
 from journal.pseudonyms import Pseudonyms, seal
 from journal.record import Draft, Receipt, Writer
 from journal.store import Journal, Reader
 
+log = logging.getLogger("handoff_journal")
 PATIENCE = 10
 """How often an append waits for the gate before it gives up."""
 GATHERED = frozenset({"text", "album", "other"})
@@ -57,7 +59,7 @@ class Inbox:
         self._still = False
         self._unread: set[str] = set()
         self.trouble = Trouble()
-        self._owed: dict[int, e.TurnOutcome] = {}
+        self._owed: list[tuple[Callable[..., None], int, str]] = []
 
     def accept(
         self, platform: str, account: str, updates: Sequence[Update], next_offset: int | None
@@ -81,17 +83,17 @@ class Inbox:
                 for receipt, update in zip(receipts, updates, strict=False)
             )
 
-    def _append(self, *drafts: Draft) -> tuple[Receipt, ...]:
+    def _append(self, *drafts: Draft, patience: int = PATIENCE) -> tuple[Receipt, ...]:
         """Append, and wait for a gate that is held: a turn must not be dropped because somebody else is slow, or stopped."""
         if self.trouble.last is not None and self.trouble.for_good:
             raise self.trouble.last
-        for attempt in range(1, PATIENCE + 1):
+        for attempt in range(1, patience + 1):
             try:
                 receipts = self._journal.append(*drafts, writer=self._writer)
                 self.trouble.over()
                 return receipts
             except Busy as error:
-                if attempt == PATIENCE:
+                if attempt == patience:
                     raise
                 self.on_busy(error.holder)
             except UNWRITABLE as error:
@@ -204,18 +206,32 @@ class Inbox:
             self.taking = True
 
     def start(self, messages: Sequence[int], session: str) -> int:
-        """See the port. Raises ``StaleEpoch`` or ``AlreadyTaken``. Turn 0 is over messages that are not in the journal."""
+        """See the port. Raises ``StaleEpoch`` or ``AlreadyTaken``. Turn 0 is over messages that are not in the journal.
+
+        What comes behind a message of its chat that could not be started comes back with it, so that they stay in order.
+        """
         known = tuple(seq for seq in messages if seq)
         if not known:
             return 0
+        with self._lock:
+            if self._overtakes(known):
+                self._dispatched.difference_update(known)
+                raise AlreadyTaken(f"message {known[0]} waits behind an earlier one of its chat", hint="it comes back")
         (receipt,) = self._take(Draft(e.TurnStarted(messages=known, session=self._names.of("s", session))), *known)
         return receipt.seq
+
+    def _overtakes(self, known: tuple[int, ...]) -> bool:
+        """Whether an earlier message of one of these chats has come back and is to be taken up before."""
+        held = self._journal.head.messages
+        lanes = {held[seq].chat: seq for seq in reversed(known) if seq in held}
+        free = [seq for seq in _waiting(self._journal.head, self._dispatched) if seq not in known]
+        return any(seq < lanes.get(held[seq].chat, 0) for seq in free)
 
     def _take(self, draft: Draft, *messages: int) -> tuple[Receipt, ...]:
         """Append what takes these messages. When that fails they come back, those that are free: the journal has them."""
         try:
             return self._append(draft)
-        except HandoffError:
+        except Exception:
             with self._lock:
                 self._dispatched.difference_update(messages)
             raise
@@ -244,41 +260,71 @@ class Inbox:
     def finish(self, turn: int, outcome: e.TurnOutcome) -> None:
         """See the port. The first message of a merged turn is settled as the turn ended, the others as merged.
 
-        Where a part was intended and its sending never confirmed, nobody knows: all of them are ambiguous. While this process serves
-        without the journal the turn is owed to it, so that the chat goes on: see ``pay``.
+        Where a part was intended and its sending never confirmed, nobody knows: all of them are ambiguous. What cannot be written now
+        is owed, so that the chat goes on: see ``pay``.
         """
-        if not turn:
-            return
+        if turn:
+            self._now_or_later(self._finish, turn, outcome)
+
+    def settle(self, message: int, outcome: e.SettledAs) -> None:
+        """See the port. What cannot be written now is owed, as an end of a turn is."""
+        if message:
+            with self._lock:
+                self._dispatched.add(message)  # whatever becomes of this, nobody here is to begin it
+            self._now_or_later(self._settle, message, outcome)
+
+    def _now_or_later(self, write: Callable[..., None], seq: int, outcome: str) -> None:
+        """The gateway is done with it and will not say it again: left out, a turn would hold its chat for as long as this process lives."""
         try:
-            self._finish(turn, outcome)
-        except UNWRITABLE:
-            if not self.trouble.alone:
-                raise
-            self._owed[turn] = outcome
+            write(seq, outcome)
+        except (Busy, *UNWRITABLE) as error:
+            log.warning("the end of %d is written down later: %s", seq, error)
+            with self._lock:
+                self._owed.append((write, seq, outcome))
 
     def pay(self) -> None:
-        """Close the turns that ended while the journal could not be written."""
-        for turn, outcome in list(self._owed.items()):
-            with suppress(LostHold):
-                self._finish(turn, outcome)
-            del self._owed[turn]
+        """Write what is owed, in its order. Raises what still stands in the way, without waiting for the gate more than once."""
+        with self._lock:
+            while self._owed:
+                write, seq, outcome = self._owed[0]
+                with suppress(Refused):  # we were settled meanwhile, or somebody else has it
+                    write(seq, outcome, patience=1)
+                del self._owed[0]
 
-    def _finish(self, turn: int, outcome: e.TurnOutcome) -> None:
+    def close(self) -> None:
+        """Write what is owed, and end the turns that the record still shows of a gateway that runs none any more, as if it had died.
+
+        A message over which nothing was said is abandoned, and reported: nobody knows what became of it.
+        """
+        self.pay()
+        head, me = self._journal.catch_up(), self._writer.process
+        due = verdicts(head, me)
+        for number, turn in head.turns.items():
+            if turn.holder == me:
+                log.error("turn %d was never finished; it is closed as the record has it", number)
+                outcome: e.TurnOutcome = "answered" if turn.sent else "cancelled"
+                settled = {seq: due.get(seq, "abandoned") for seq in turn.messages if seq in head.messages}
+                self._append(*_ends(number, outcome, settled), patience=1)
+
+    def _finish(self, turn: int, outcome: e.TurnOutcome, patience: int = PATIENCE) -> None:
         head = self._journal.head
         held = head.turns.get(turn)
         messages = [seq for seq in held.messages if seq in head.messages] if held else []
         unknown = bool(held and held.intended - held.sent)
-        drafts = [Draft(e.TurnFinished(turn=turn, outcome=outcome), cause=turn)]
+        settled: dict[int, e.SettledAs] = {}
         for n, seq in enumerate(messages):
-            settled: e.SettledAs = "merged" if n and outcome == "answered" else _SETTLES[outcome]
-            settled = "ambiguous" if unknown else settled
-            drafts.append(Draft(e.MessageSettled(message=seq, outcome=settled, turn=turn), cause=turn))
-        self._append(*drafts)
+            settled[seq] = "merged" if n and outcome == "answered" else _SETTLES[outcome]
+            settled[seq] = "ambiguous" if unknown else settled[seq]
+        self._append(*_ends(turn, outcome, settled), patience=patience)
 
-    def settle(self, message: int, outcome: e.SettledAs) -> None:
-        """See the port."""
-        if message:
-            self._append(Draft(e.MessageSettled(message=message, outcome=outcome), cause=message))
+    def _settle(self, message: int, outcome: e.SettledAs, patience: int = PATIENCE) -> None:
+        self._append(Draft(e.MessageSettled(message=message, outcome=outcome), cause=message), patience=patience)
+
+
+def _ends(turn: int, outcome: e.TurnOutcome, settled: Mapping[int, e.SettledAs]) -> list[Draft]:
+    ends: list[e.Event] = [e.TurnFinished(turn=turn, outcome=outcome)]
+    ends += [e.MessageSettled(message=seq, outcome=each, turn=turn) for seq, each in settled.items()]
+    return [Draft(event, cause=turn) for event in ends]
 
 
 def _waiting(head: Head, dispatched: set[int]) -> list[int]:

@@ -25,7 +25,7 @@ from gateway_hooks.process import World
 from gateway_hooks.settling import free_gate, settle
 from gateway_hooks.without import Without
 from journal import events as e
-from journal.errors import Busy, HandoffError, IllegalTransition
+from journal.errors import Busy, HandoffError, IllegalTransition, Refused
 from journal.events import Process, Side
 from journal.head import adapter_key
 from journal.pseudonyms import Pseudonyms, seal
@@ -171,9 +171,7 @@ class Manager(threading.Thread):
         return False
 
     def _next_wake_s(self) -> float:
-        if self._state.head.open:
-            return ACTIVE_SAMPLE_S
-        return 1.0
+        return ACTIVE_SAMPLE_S if self._state.head.open else 1.0
 
     # --------------------------------------------------------------------------------------- actions
 
@@ -354,11 +352,13 @@ class Manager(threading.Thread):
             self._say(*(e.WatcherAdopted(handed_over=seq) for seq in watchers))
 
     def _exit(self) -> None:
+        """End for good. As a keeper only after a goodbye: this very process would be taken for a blue that hangs, and ended."""
         try:
+            self._inbox.close()
             self._say(e.ProcessExited())
-        except IllegalTransition as error:  # a turn that its gateway does not know any more: the other side settles us
+            self.handed_over = self._state.head.phase == "complete"
+        except Refused as error:  # the other side settles us
             log.error("leaves without a word: %s", error)
-        self.handed_over = self._state.head.phase == "complete"
         self._over.set()
         self._gateway.end()
 

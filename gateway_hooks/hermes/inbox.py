@@ -56,8 +56,11 @@ class Inbox:
                 self._items[ticket.update.update_id] = Item([ticket], now_s, messages=[ticket.message])
 
     def due(self, ticket: Ticket, *, now_s: float) -> bool:
-        """Note that a message has come back to be dispatched; False when it is on its way here already."""
-        if ticket.update.update_id in self._items:
+        """Note that a message has come back to be dispatched; False when it is on its way here already.
+
+        One whose turn is being opened comes back when the journal has refused that, a moment before whoever opens it hears of it.
+        """
+        if self.place(ticket.update.update_id) not in {None, "started"}:
             return False
         self._items[ticket.update.update_id] = Item([ticket], now_s, messages=[ticket.message], again=True)
         return True
@@ -102,14 +105,34 @@ class Inbox:
         item = self._items.get(update_id)
         return () if item is None else tuple(item.messages)
 
-    def start(self, update_id: str) -> None:
-        """A turn is being opened for the event."""
-        self._items[update_id].place = "started"
+    def item(self, update_id: str) -> Item | None:
+        """An event as it stands here now, to be told from the same one that has come back since."""
+        return self._items.get(update_id)
 
-    def drop(self, update_id: str) -> tuple[int, ...]:
-        """Forget an event: it is settled, or the journal says it is somebody else's. Returns what it spoke for."""
+    def start(self, update_id: str) -> Item:
+        """A turn is being opened for the event."""
+        item = self._items[update_id]
+        item.place = "started"
+        return item
+
+    def drop(self, update_id: str, item: Item | None = None) -> tuple[int, ...]:
+        """Forget an event: it is settled, or the journal says it is somebody else's. Returns what it spoke for.
+
+        With ``item`` it is forgotten only if it is that one still, and has not come back since.
+        """
+        if item is not None and self._items.get(update_id) is not item:
+            return ()
         item = self._items.pop(update_id, None)
         return () if item is None else tuple(item.messages)
+
+    def give_back(self, update_id: str, item: Item, *, now_s: float) -> None:
+        """No turn could be opened for the event: the journal feeds again what it has. What it never knew would be lost and is
+        ``fetched`` again, to be fed from here.
+        """
+        self.drop(update_id, item)
+        for ticket in item.tickets:
+            if not ticket.message:
+                self._items.setdefault(ticket.update.update_id, Item([ticket], now_s, messages=[0], fed=item.fed))
 
     def feed_again(self, update_id: str, *, now_s: float) -> tuple[Ticket, ...]:
         """Begin anew with what an event spoke for, since the gateway has dropped it; nothing once it was fed ``FEEDS`` times."""

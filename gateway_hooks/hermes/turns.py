@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from gateway_hooks.gateway import AlreadyTaken, NotOwner, SettledAs, TurnOutcome
 from gateway_hooks.hermes.hold import Hold, log
-from gateway_hooks.hermes.inbox import Inbox
+from gateway_hooks.hermes.inbox import Inbox, Item
 from gateway_hooks.hermes.queues import Queues
 
 Stage = Literal["handling", "replying", "done"]
@@ -33,6 +35,7 @@ class Frame:
     session: str
     inbox: Inbox | None = None
     update_id: str = ""
+    item: Item | None = None
     turn: int | None = None
     stage: Stage = "handling"
     intended: int = 0
@@ -104,7 +107,7 @@ class Turns:
         """Around the adapter's ``handle_message``, which queues an event, starts a task for it, or runs a command at once."""
 
         async def handle(event: Any, inbox: Inbox, update_id: str) -> Any:
-            frame = Frame("")
+            frame, item = Frame(""), inbox.item(update_id)
             self._frames.add(frame)
             token = FRAME.set(frame)
             try:
@@ -117,7 +120,8 @@ class Turns:
                 FRAME.reset(token)
                 await self._close(frame)
                 self._frames.discard(frame)
-            await self.settle_unless_queued(inbox, update_id, "no_reply")
+            if inbox.item(update_id) is item:  # and has not come back since, to be begun again
+                await self.settle_unless_queued(inbox, update_id, "no_reply")
             return result
 
         async def handle_message(event: Any) -> Any:
@@ -295,8 +299,8 @@ class Turns:
         if not messages or not self._hold.starting:
             inbox.drop(update_id)
             return False
-        inbox.start(update_id)
-        frame.inbox, frame.update_id, frame.stage = inbox, update_id, "handling"
+        item = inbox.start(update_id)
+        frame.inbox, frame.update_id, frame.item, frame.stage = inbox, update_id, item, "handling"
         frame.intended = frame.sent = frame.tried = frame.joined = 0
         frame.failed = frame.cancelled = False
         frame.session = frame.session or session
@@ -305,20 +309,25 @@ class Turns:
             frame.turn = await asyncio.shield(opening)
         except asyncio.CancelledError:
             (result,) = await asyncio.gather(opening, return_exceptions=True)
-            frame.turn = result if isinstance(result, int) else None
+            if isinstance(result, int):
+                frame.turn = result
+            else:
+                inbox.give_back(update_id, item, now_s=time.monotonic())
             raise
-        except (AlreadyTaken, NotOwner) as error:
+        except NotOwner as error:
             log.info("not started: %s", error)
-            inbox.drop(update_id)
+            inbox.drop(update_id, item)
             return False
         except Exception as error:
-            log.error("the journal could not open a turn; it runs unrecorded: %s", error)
+            log.log(logging.INFO if isinstance(error, AlreadyTaken) else logging.ERROR, "not started: %s", error)
+            inbox.give_back(update_id, item, now_s=time.monotonic())
+            return False
         return True
 
     async def _close(self, frame: Frame) -> None:
         if frame.inbox is not None:
-            frame.inbox.drop(frame.update_id)
-            frame.inbox = None
+            frame.inbox.drop(frame.update_id, frame.item)
+            frame.inbox = frame.item = None
         turn, frame.turn = frame.turn, None
         if turn is None:
             return

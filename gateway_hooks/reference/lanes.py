@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from typing import TypeVar
 
-from gateway_hooks.gateway import Ledger, Ticket
+from gateway_hooks.gateway import Ledger, NotOwner, Ticket
 from gateway_hooks.reference.botclient import BotClient, Unknown, Unsent
 from gateway_hooks.reference.sessions import Sessions, Words
 from journal.errors import HandoffError, LostHold, Refused
@@ -87,8 +87,10 @@ class Lanes:
         session = self._sessions.session_of(chat)
         try:
             turn = await self._tell(lambda: self._ledger.start([t.message for t in batch], session))
-        except Refused as error:
-            log.info("not started: %s", error)
+        except HandoffError as error:  # the journal feeds again what it has, and knows nothing of the others
+            log.log(logging.INFO if isinstance(error, Refused) else logging.ERROR, "not started: %s", error.line())
+            if not isinstance(error, NotOwner):
+                self._queues[chat] = [t for t in batch if not t.message] + self._queues.get(chat, [])
             return
         self.turns += 1
         try:

@@ -166,6 +166,18 @@ def test_a_message_that_is_already_taken_is_not_answered(stage: Stage, blue: Pla
     stage.answer(stage.say(chat=line.chat))
 
 
+def test_a_message_whose_turn_could_not_be_written_is_answered_once_it_comes_back(stage: Stage, blue: Player) -> None:
+    blue.order("start", "DiskTrouble")
+    line = stage.say()
+    record = blue.until(refused("start", line), "the start cannot be written")
+    another_is_answered(stage, blue)
+    assert not stage.asked(line)
+    blue.take_up(due(record.tickets(line.marker)[0]))
+    stage.answer(line)
+    blue.until(told("finish", line), "the turn is finished")
+    assert len(stage.answers(line)) == 1
+
+
 def test_a_lost_hold_sends_nothing(stage: Stage, blue: Player) -> None:
     blue.order("intend", "LostHold")
     line = stage.say()

@@ -313,19 +313,29 @@ class SimGateway:
             getattr(self, f"_{turn.at}")(turn)
         except LostHold:
             self.turning.remove(turn)
-        except Refused:
+        except Refused as error:
             if turn.at == "start":
                 self.turning.remove(turn)
+                if not isinstance(error, StaleEpoch):
+                    self._keep_unknown(turn)
             else:
                 self._broke(turn)
         except HandoffError:
             self._broke(turn)
 
+    def _keep_unknown(self, turn: Turn) -> None:
+        """The journal feeds again what it has; what it never knew would be lost."""
+        self.queue = [t for t in turn.tickets if not t.message and self.starting] + self.queue
+
     def _broke(self, turn: Turn) -> None:
-        """The ledger could not be written: the turn is given up, however often that takes."""
+        """The ledger could not be written: the turn is given up, however often that takes. One that was not begun comes back."""
         self.errors += 1
+        if turn.at == "start":
+            self.turning.remove(turn)
+            self._keep_unknown(turn)
+            return
         self.sim.judge.broken |= set(turn.wishes)
-        if turn.at == "start" or not turn.number:
+        if not turn.number:
             self.turning.remove(turn)
         else:
             turn.at, turn.due_ns = "give_up", self.sim.mono_ns + int(RETRY_S * 1e9)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway_hooks.gateway import AdapterInfo, Flushed, Health, Identity
+from gateway_hooks.gateway import AdapterInfo, Flushed, Health, Identity, Update
 from gateway_hooks.inbox import Inbox
 from gateway_hooks.manager import Manager
 from gateway_hooks.process import Liveness
 from gateway_hooks.settling import settle
 from journal import events as e
-from journal.errors import Busy, DiskTrouble
+from journal.errors import Busy, DiskTrouble, IllegalTransition
 from journal.events import Process, Side
 from journal.pseudonyms import Pseudonyms
 from journal.record import Draft, Record, Stamp, Writer
@@ -135,7 +135,7 @@ class Town:
     def settle_down(self) -> None:
         acted = True
         while acted:
-            acted = max(manager.step() for manager in list(self.sides.values()))
+            acted = max(not manager._over.is_set() and manager.step() for manager in list(self.sides.values()))
 
     def state(self) -> State:
         return fold(self.records())
@@ -301,3 +301,43 @@ def test_an_owner_that_never_gets_the_gate_while_nothing_can_be_written_comes_to
     green.run()
     assert BLUE in town.dead
     assert green._inbox.trouble.alone
+
+
+def complete(town: Town) -> State:
+    """An hour of blue, which has a turn in the record that its gateway does not know; a bake, and its end by the operator."""
+    town.start(BLUE, "blue", serving=True)
+    inbox = town.sides[BLUE]._inbox
+    (ticket,) = inbox.accept("telegram", "1", [Update("1", "text", "ada", b"{}")], 2)
+    inbox.start([ticket.message], "ada")
+    town.pass_s(3600.0)
+    bake(town)
+    town.journals[0].append(Draft(e.HandoffCompleteRequested()), writer=Writer(OPERATOR, "operator"))
+    return town.pass_s(3 * LIMITS.silent_s)
+
+
+def test_a_blue_that_has_forgotten_a_turn_closes_it_says_goodbye_and_may_go_on_as_the_keeper(tmp_path: Path) -> None:
+    with a_town(tmp_path) as town:
+        state = complete(town)
+        assert (state.head.phase, state.head.blue, state.head.turns) == ("complete", None, {})
+        assert town.records()[-1].process == GREEN
+        assert "PROCESS_EXITED" in [r.type for r in town.records()]
+        assert town.sides[BLUE].handed_over
+        assert town.gateways[BLUE].ended
+        assert not check(town.records()).differences
+
+
+def test_a_blue_whose_goodbye_is_refused_does_not_go_on_as_the_keeper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = Journal.append
+
+    def no_goodbye(journal: Journal, *drafts: Draft, writer: Writer) -> object:
+        if any(isinstance(draft.event, e.ProcessExited) for draft in drafts):
+            raise IllegalTransition("refused")
+        return append(journal, *drafts, writer=writer)
+
+    monkeypatch.setattr(Journal, "append", no_goodbye)
+    with a_town(tmp_path) as town:
+        complete(town)
+        assert town.gateways[BLUE].ended
+        assert not town.sides[BLUE].handed_over

@@ -243,18 +243,20 @@ def test_a_bad_row_at_the_end_is_found_by_the_next_append_and_nothing_is_chained
         desk.journal.catch_up()
 
 
-def test_a_turn_that_ends_while_nothing_can_be_written_is_owed_and_its_chat_goes_on(desk: Desk) -> None:
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_turn_that_ends_while_nothing_can_be_written_is_owed_and_its_chat_goes_on(desk: Desk, alone: bool) -> None:
     (ticket,) = desk.accept()
     turn = desk.inbox.start([ticket.message], "ada")
     desk.inbox.intend(turn, 0, 1)
     desk.journal._connection.execute("PRAGMA busy_timeout = 0")
     with closing(sqlite3.connect(desk.journal.path, isolation_level=None)) as stranger:
         stranger.execute("BEGIN IMMEDIATE")
-        with pytest.raises(DiskTrouble):
-            desk.inbox.finish(turn, "answered")
-        desk.inbox.trouble.alone = True
-        desk.inbox.sent(turn, 0, "m1")
+        if alone:
+            desk.inbox.trouble.alone = True
+            desk.inbox.sent(turn, 0, "m1")
         desk.inbox.finish(turn, "answered")
+        with pytest.raises(DiskTrouble):
+            desk.inbox.pay()
     assert desk.journal.head.turns
     desk.inbox.pay()
     desk.inbox.pay()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from journal.events import Process
 from journal.pseudonyms import Pseudonyms
 from journal.record import Draft, Writer
 from journal.store import Journal, Reader
+from replay.check import check
 from tests.builders import process, started
 
 BLUE, GREEN = process(1), process(2)
@@ -269,3 +271,103 @@ def test_a_message_that_could_not_join_a_turn_comes_back(desk: Desk, monkeypatch
             desk.blue.join(turn, late)
     desk.accept(3, "bob")  # the journal can be written again
     assert desk.taken_up(desk.blue) == [late]
+
+
+Gate = Callable[[], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def held(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """Somebody holds the gate for as long as this lasts."""
+
+    @contextmanager
+    def hold() -> Iterator[None]:
+        def never(*_: Draft, writer: Writer) -> object:
+            raise Busy("held", holder=None)
+
+        with monkeypatch.context() as gate:
+            gate.setattr(desk.journal, "append", never)
+            yield
+
+    return hold
+
+
+def test_a_turn_whose_end_met_a_held_gate_keeps_no_chat_from_the_other_side(desk: Desk, held: Gate) -> None:
+    turn = desk.blue.start([desk.accept(1, "ada").message], "ada")
+    with held():
+        desk.blue.finish(turn, "answered")
+    assert desk.journal.head.turns
+    desk.blue.pay()
+    desk.hand_over()
+    assert desk.accept(2, "ada", inbox=desk.green).dispatch
+    desk.say(BLUE, e.ProcessExited())
+
+
+def test_what_is_owed_is_paid_in_its_order_and_what_is_anothers_by_then_is_forgotten(desk: Desk, held: Gate) -> None:
+    one, two, three = (desk.accept(n, chat) for n, chat in ((1, "ada"), (2, "bob"), (3, "eve")))
+    turns = [desk.blue.start([ticket.message], "s") for ticket in (one, two)]
+    with held():
+        desk.blue.finish(turns[1], "no_reply")
+        desk.blue.settle(three.message, "refused")
+        desk.blue.finish(turns[0], "answered")
+        with pytest.raises(Busy):
+            desk.blue.pay()
+    desk.say(BLUE, e.MessageSettled(message=three.message, outcome="no_reply"))
+    desk.blue.pay()
+    with closing(Reader(desk.journal.path)) as reader:
+        ended = [r.event.turn for r in reader.all() if isinstance(r.event, e.TurnFinished)]
+    assert ended == [turns[1], turns[0]]
+    assert [desk.outcome(t.message) for t in (one, two, three)] == ["answered", "no_reply", "no_reply"]
+
+
+def test_what_is_owed_waits_for_a_held_gate_but_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    turn = desk.blue.start([desk.accept(1).message], "ada")
+    tried: list[Writer] = []
+
+    def never(*_: Draft, writer: Writer) -> object:
+        tried.append(writer)
+        raise Busy("held", holder=None)
+
+    monkeypatch.setattr(desk.journal, "append", never)
+    desk.blue.finish(turn, "answered")
+    assert len(tried) == PATIENCE
+    with pytest.raises(Busy):
+        desk.blue.pay()
+    assert len(tried) == PATIENCE + 1, "the loop that pays has other things to do"
+
+
+def test_what_is_settled_is_not_fed_while_that_cannot_be_written(desk: Desk, held: Gate) -> None:
+    ticket = desk.accept(1)
+    with held():
+        with pytest.raises(Busy):
+            desk.blue.start([ticket.message], "ada")
+        desk.blue.settle(ticket.message, "no_reply")
+        assert desk.taken_up(desk.blue) == []
+
+
+def test_a_message_does_not_overtake_one_of_its_chat_that_could_not_be_started(desk: Desk, held: Gate) -> None:
+    first, second, other = desk.accept(1, "ada"), desk.accept(2, "ada"), desk.accept(3, "bob")
+    with held(), pytest.raises(Busy):
+        desk.blue.start([first.message], "ada")
+    with pytest.raises(AlreadyTaken):
+        desk.blue.start([second.message], "ada")
+    assert desk.blue.start([other.message], "bob")
+    assert desk.taken_up(desk.blue) == [first.message, second.message]
+    assert desk.blue.start([first.message], "ada")
+    assert desk.blue.start([second.message], "ada")
+
+
+def test_turns_that_a_gateway_has_forgotten_are_closed_as_if_it_had_died(desk: Desk) -> None:
+    said, doubtful, silent = (desk.accept(n, str(n)).message for n in (1, 2, 3))
+    turns = [desk.blue.start([message], "s") for message in (said, doubtful, silent)]
+    desk.blue.intend(turns[0], 1, 1)
+    desk.blue.sent(turns[0], 1, "77")
+    desk.blue.intend(turns[1], 1, 1)
+    desk.hand_over()
+    theirs = desk.green.start([desk.accept(4, "4", inbox=desk.green).message], "s")
+    desk.blue.close()
+    assert list(desk.journal.head.turns) == [theirs]
+    assert [desk.outcome(m) for m in (said, doubtful, silent)] == ["answered", "ambiguous", "abandoned"]
+    desk.say(BLUE, e.ProcessExited())
+    with closing(Reader(desk.journal.path)) as reader:
+        assert not [d for d in check(list(reader.all())).differences if d.field == "settled"]

@@ -100,3 +100,22 @@ def test_what_was_started_is_never_fed_again() -> None:
     inbox.start("u1")
     assert inbox.feed_again("u1", now_s=1.0) == ()
     assert inbox.feed_again("u9", now_s=1.0) == ()
+
+
+def test_what_comes_back_while_its_turn_is_being_opened_is_another_than_the_one_that_is_dropped() -> None:
+    inbox = filled(1)
+    inbox.see("u1")
+    first = inbox.start("u1")
+    assert inbox.due(ticket(1), now_s=1.0)
+    assert inbox.drop("u1", first) == ()
+    assert inbox.see("u1") == ticket(1)
+
+
+def test_of_an_event_without_a_turn_only_what_the_journal_never_knew_is_fed_from_here() -> None:
+    inbox = filled(1)
+    unknown = Ticket(0, "telegram", "7", Update("u2", "text", "1", b"{}"), True)
+    inbox.accept([unknown], now_s=0.0)
+    inbox.merge("u1", "u2")
+    inbox.give_back("u1", inbox.start("u1"), now_s=1.0)
+    assert inbox.place("u1") is None
+    assert inbox.unseen(older_than_s=0.5, now_s=2.0) == (unknown,)

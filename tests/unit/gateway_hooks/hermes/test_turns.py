@@ -1,0 +1,180 @@
+"""Turns of Hermes over a real journal that cannot be written at the moment that matters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gateway_hooks.gateway import Ticket, Update
+from gateway_hooks.hermes.hold import Hold
+from gateway_hooks.hermes.inbox import Inbox
+from gateway_hooks.hermes.queues import Queues
+from gateway_hooks.hermes.turns import FRAME, Turns
+from gateway_hooks.inbox import Inbox as Ledger
+from journal.errors import Busy, DiskTrouble, HandoffError
+from journal.pseudonyms import Pseudonyms
+from journal.record import Draft, Writer
+from journal.store import Journal, Reader
+from tests.builders import connected, process, started
+
+BLUE = Writer(process(1), "operator")
+TROUBLE = [pytest.param(error, id=type(error).__name__) for error in (Busy("held", holder=None), DiskTrouble("full"))]
+
+
+class Chat:
+    """One chat of a Hermes that says yes to everything. ``answered`` has update id and turn of what was run."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        journal.append(Draft(started()), Draft(connected()), writer=BLUE)
+        self.ledger = Ledger(journal, Pseudonyms(b"k" * 32), BLUE, lambda n: b"x" * n, taking=True)
+        self.hold = Hold(held=True, green=False)
+        self.hold.ledger = self.ledger
+        runner = SimpleNamespace(
+            _running_agents={}, _queued_events={}, _session_key_for_source=lambda _: "chat", _startup_restore_in_progress=False
+        )  # fmt: skip
+        self.inbox, queues = Inbox(), Queues(runner)
+        queues.watch(SimpleNamespace(_pending_messages={}), self.inbox)
+        self.turns = Turns(self.hold, queues, runner, lambda *_: None)
+        self.answered: list[tuple[int, int | None]] = []
+        self.door = self.turns.door(self._hermes)
+
+    async def _hermes(self, event: Any) -> str:
+        frame = FRAME.get()
+        assert frame is not None
+        self.answered.append((event.platform_update_id, frame.turn))
+        return "reply"
+
+    def comes(self, number: int) -> Ticket:
+        """The platform hands a text over, and a handler gets it."""
+        update = Update(str(number), "text", "ada", b"{}", "1")
+        (ticket,) = self.ledger.accept("telegram", "bot", (update,), number + 1)
+        self.inbox.accept([ticket], now_s=0.0)
+        self.inbox.see(str(number))
+        return ticket
+
+    def runs(self, number: int, *, meanwhile: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Hermes' task for a text, from its begin to its end."""
+
+        async def task(event: Any, _session: str) -> None:
+            await self.door(event)
+            if meanwhile is not None:
+                await meanwhile()
+
+        async def play() -> None:
+            event = SimpleNamespace(platform_update_id=number, source=None, text="hello", get_command=lambda: None)
+            await self.turns.background(task)(event, "chat")
+
+        asyncio.run(play())
+
+    def fed_again(self) -> list[int]:
+        """What the journal feeds and a handler then gets, by update id."""
+        fed: list[Ticket] = []
+        with closing(Reader(self.journal.path)) as reader:
+            self.ledger.take_up(self.journal.head, reader, fed.append)
+        due = [ticket for ticket in fed if self.inbox.due(ticket, now_s=1.0)]
+        return [int(ticket.update.update_id) for ticket in due if self.inbox.see(ticket.update.update_id)]
+
+    @contextmanager
+    def trouble(self, error: HandoffError) -> Iterator[None]:
+        """Nothing can be appended."""
+
+        def never(*_: Draft, writer: Writer) -> Any:
+            raise error
+
+        with pytest.MonkeyPatch.context() as broken:
+            broken.setattr(self.journal, "append", never)
+            yield
+
+
+@pytest.fixture
+def chat(journal: Journal) -> Chat:
+    return Chat(journal)
+
+
+@pytest.mark.parametrize("error", TROUBLE)
+def test_a_message_whose_turn_the_journal_could_not_open_waits_and_is_answered_once(
+    chat: Chat, error: HandoffError
+) -> None:
+    chat.comes(7)
+    with chat.trouble(error):
+        chat.runs(7)
+    assert chat.answered == []
+    chat.comes(8)  # the journal can be written again
+    assert chat.fed_again() == [7, 8], "in their order, though the second came when the first could not be dispatched"
+    for number in (7, 8):
+        chat.runs(number)
+    assert [number for number, _ in chat.answered] == [7, 8]
+    assert all(turn for _, turn in chat.answered)
+    assert (chat.fed_again(), chat.journal.head.messages, chat.journal.head.turns) == ([], {}, {})
+
+
+def test_a_message_that_was_dispatched_behind_one_that_could_not_be_started_does_not_overtake_it(chat: Chat) -> None:
+    for number in (7, 8):
+        chat.comes(number)
+    with chat.trouble(Busy("held", holder=None)):
+        chat.runs(7)
+    chat.runs(8)
+    assert chat.answered == []
+    assert chat.fed_again() == [7, 8]
+
+
+def test_what_the_journal_never_knew_is_answered_without_it(chat: Chat) -> None:
+    with chat.trouble(DiskTrouble("full")):
+        assert chat.comes(7).message == 0
+        chat.runs(7)
+    assert chat.answered == [(7, 0)]
+    assert chat.fed_again() == []
+
+
+@pytest.mark.parametrize("first_is_known", [True, False])
+def test_of_a_merged_event_only_what_the_journal_never_knew_is_answered_without_it(
+    chat: Chat, first_is_known: bool
+) -> None:
+    known, unknown = (7, 8) if first_is_known else (8, 7)
+    chat.comes(known)
+    with chat.trouble(DiskTrouble("full")):
+        chat.comes(unknown)
+        chat.inbox.merge("7", "8")
+        chat.runs(7)
+        assert chat.answered == []
+        tickets = chat.inbox.unseen(older_than_s=0.5, now_s=10**9)
+        assert [(t.update.update_id, t.message) for t in tickets] == [(str(unknown), 0)]
+        chat.inbox.see(str(unknown))
+        chat.runs(unknown)
+    assert chat.answered == [(unknown, 0)]
+    chat.comes(9)
+    assert chat.fed_again() == [known, 9]
+
+
+def test_what_the_journal_feeds_again_before_its_first_turn_has_ended_is_not_dropped_with_that(chat: Chat) -> None:
+    chat.comes(7)
+
+    async def fed() -> None:
+        assert chat.fed_again() == [7]
+
+    with chat.trouble(Busy("held", holder=None)):
+        chat.runs(7, meanwhile=fed)
+    chat.runs(7)
+    assert [number for number, _ in chat.answered] == [7]
+
+
+@pytest.mark.parametrize("error", TROUBLE)
+def test_a_turn_whose_end_could_not_be_written_is_ended_later(chat: Chat, error: HandoffError) -> None:
+    chat.comes(7)
+    trouble = chat.trouble(error)
+
+    async def begins() -> None:
+        trouble.__enter__()
+
+    chat.runs(7, meanwhile=begins)
+    trouble.__exit__(None, None, None)
+    assert chat.turns.count() == 0
+    assert chat.journal.head.turns
+    chat.ledger.pay()
+    assert (chat.journal.head.turns, chat.journal.head.messages) == ({}, {})

@@ -274,7 +274,7 @@ class Inbox:
             self._now_or_later(self._settle, message, outcome)
 
     def _now_or_later(self, write: Callable[..., None], seq: int, outcome: str) -> None:
-        """The gateway is done with it and will not say it again: left out, a turn would hold its chat for as long as this process lives."""
+        """The gateway will not say it again: left out, a turn would hold its chat for as long as this process lives."""
         try:
             write(seq, outcome)
         except (Busy, *UNWRITABLE) as error:

@@ -279,17 +279,18 @@ class Inbox:
             write(seq, outcome)
         except (Busy, *UNWRITABLE) as error:
             log.warning("the end of %d is written down later: %s", seq, error)
-            with self._lock:
-                self._owed.append((write, seq, outcome))
+            self._owed.append((write, seq, outcome))
 
     def pay(self) -> None:
-        """Write what is owed, in its order. Raises what still stands in the way, without waiting for the gate more than once."""
-        with self._lock:
-            while self._owed:
-                write, seq, outcome = self._owed[0]
-                with suppress(Refused):  # we were settled meanwhile, or somebody else has it
-                    write(seq, outcome, patience=1)
-                del self._owed[0]
+        """Write what is owed, in its order. Raises what still stands in the way, without waiting for the gate more than once.
+
+        For one thread only, the manager's: it takes what others put behind.
+        """
+        while self._owed:
+            write, seq, outcome = self._owed[0]
+            with suppress(Refused):  # we were settled meanwhile, or somebody else has it
+                write(seq, outcome, patience=1)
+            del self._owed[0]
 
     def close(self) -> None:
         """Write what is owed, and end the turns that the record still shows of a gateway that runs none any more, as if it had died.

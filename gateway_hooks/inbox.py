@@ -214,13 +214,13 @@ class Inbox:
         if not known:
             return 0
         with self._lock:
-            if self._overtakes(known):
+            if self._leaves_behind(known):
                 self._dispatched.difference_update(known)
                 raise AlreadyTaken(f"message {known[0]} waits behind an earlier one of its chat", hint="it comes back")
         (receipt,) = self._take(Draft(e.TurnStarted(messages=known, session=self._names.of("s", session))), *known)
         return receipt.seq
 
-    def _overtakes(self, known: tuple[int, ...]) -> bool:
+    def _leaves_behind(self, known: tuple[int, ...]) -> bool:
         """Whether an earlier message of one of these chats has come back and is to be taken up before."""
         held = self._journal.head.messages
         lanes = {held[seq].chat: seq for seq in reversed(known) if seq in held}

@@ -73,16 +73,18 @@ class Watchers:
             self._start(watcher)
 
     def recover(self) -> None:
-        """Watch what whoever served before us has left in Hermes' list, on the loop: it died, or was rolled back."""
+        """Watch what whoever served before us has left in Hermes' list, on the loop: it died, or was rolled back.
+
+        What was reported stands there no more, so one that has ended did so between the two of us, and its end is still to be told.
+        """
         registry = _registry()
         for entry in _listed():
-            name = str(entry.get("session_id"))
-            record = {key: entry[key] for key in _RECORD if key in entry}
-            if registry.get(name) is None and registry._host_pid_is_ours(
-                entry.get("pid"), entry.get("host_start_time")
-            ):
-                self._enter(registry, name, record)
-                if entry.get("watcher_interval"):
+            name, awaited = str(entry.get("session_id")), bool(entry.get("watcher_interval"))
+            if registry.get(name) is not None or not isinstance(entry.get("pid"), int):
+                continue
+            if awaited or registry._host_pid_is_ours(entry["pid"], entry.get("host_start_time")):
+                self._enter(registry, name, {key: entry[key] for key in _RECORD if key in entry})
+                if awaited:
                     self._start(_watcher(name, entry))
 
     def adopt(self, watchers: Sequence[Watcher]) -> None:

@@ -149,8 +149,20 @@ def test_what_the_dead_have_listed_is_watched_and_what_is_known_is_left_as_it_is
         mine.recover()
         mine.adopt([handed()])
 
-    registry, watched = play(recover, listed=[LISTED, {**LISTED, "session_id": "proc_9", "pid": 99}])
-    assert list(registry._running) == ["proc_1"]
+    ended = {"session_id": "proc_9", "pid": 99, "command": "make"}
+    registry, watched = play(recover, listed=[LISTED, ended])
+    assert (list(registry._running), list(registry._finished)) == (["proc_1"], [])
+    assert watched == ["proc_1"]
+
+
+def test_one_in_the_list_that_ended_before_we_looked_is_still_told_of_once(play: Any) -> None:
+    def recover(mine: Watchers, registry: Registry) -> None:
+        mine.recover()
+        mine.recover()
+
+    registry, watched = play(recover, listed=[{**LISTED, "pid": 99}])
+    assert not registry._running
+    assert registry._finished["proc_1"].exited
     assert watched == ["proc_1"]
 
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from gateway_hooks.inbox import Inbox
 from journal import events as e
 from journal.events import Process
 from journal.record import Record
@@ -63,13 +64,19 @@ class Judge:
         for other in self.sim.procs:
             if other is not proc and other.status == "running" and account in other.gateway.pollers:
                 self.say(f"{proc.name} polls {account} beside {other.name}")
-        if self.claims.get(account) != proc.process:
+        if self.claims.get(account) != proc.process and not self._owns_alone(proc):
             self.say(f"{proc.name} polls {account} without a claim")
         self._lets_go(proc, account)
         known = self.accepted.keys() | set(self.unjournaled)
         for wish in self.sim.platform.arrived.get(account, []):
             if offset is not None and wish.n < offset and (account, wish.n) not in known:
                 self.say(f"{proc.name} confirms {account}/{wish.n}, which is not in the journal")
+
+    def _owns_alone(self, proc: Proc) -> bool:
+        """Whether the record names it as the owner, and it serves without a journal that it cannot write a claim into."""
+        ledger = proc.gateway.ledger
+        owning = self.blue if self.owner == "blue" else self.green
+        return owning == proc.process and isinstance(ledger, Inbox) and ledger.trouble.alone
 
     def _lets_go(self, proc: Proc, account: str) -> None:
         """Who has lost the adapters stops polling soon, once nothing keeps it from that."""

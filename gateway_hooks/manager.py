@@ -28,7 +28,7 @@ from journal import events as e
 from journal.errors import Busy, HandoffError, IllegalTransition, Refused
 from journal.events import Process, Side
 from journal.head import adapter_key
-from journal.pseudonyms import Pseudonyms, seal
+from journal.pseudonyms import Pseudonyms
 from journal.record import Draft, Writer
 from journal.reserve import Reserve
 from journal.store import Journal, Reader
@@ -270,15 +270,11 @@ class Manager(threading.Thread):
         clear = {wording.adapter(self._names, a): offset for a, offset in offsets.items()}
         drafts = [Draft(wording.paused(adapter, clear.get(adapter))) for adapter in mine]
         if active:
-            drafts += [self._handed_over(w) for w in self._gateway.watchers()]
+            drafts += [wording.handed_over(self._names, w, self._inbox.entropy(16)) for w in self._gateway.watchers()]
             drafts.append(Draft(e.HandoffActive(turns=self._gateway.turns())))
         if drafts:
             self._journal.append(*drafts, writer=self._writer)
         self._flush(force=True)
-
-    def _handed_over(self, watcher: Watcher) -> Draft:
-        payload, digest = seal(watcher.payload, self._inbox.entropy(16))
-        return Draft(e.WatcherHandedOver(watcher=self._names.of("w", watcher.name), digest=digest), payload=payload)
 
     def _serve(self, flushed_seq: int) -> bool:
         digests: dict[str, str] = {}
@@ -296,16 +292,11 @@ class Manager(threading.Thread):
 
     def _connect(self, me: Side) -> None:
         """Claim and poll. What the other side wrote last is read after that: what comes in meanwhile waits in the journal."""
-        epoch = self._state.head.epoch
-        claims = wording.claims(self._names, self._gateway.identity())
         if self._seen.fault:  # half let go, or half connected: begin from nothing
             self._gateway.pause()
             self._seen.polling = False
             self._inbox.let_go()
-        mine = {a for a, p in self._journal.catch_up().connected.items() if p == self._writer.process}
-        drafts = [Draft(c, epoch=epoch) for c in claims if adapter_key(c.platform, c.account) not in mine]
-        if drafts:
-            self._journal.append(*drafts, writer=self._writer)
+        self._claim()
         try:
             self._gateway.connect()
         except Exception as error:
@@ -313,11 +304,20 @@ class Manager(threading.Thread):
             raise
         self._seen.fault = ""
         self._seen.polling = True
-        log.info("%s polls under epoch %d", me, epoch)
+        log.info("%s polls under epoch %d", me, self._state.head.epoch)
+
+    def _claim(self) -> None:
+        """Say which adapters we take, as far as the record does not say so yet."""
+        mine = {a for a, p in self._journal.catch_up().connected.items() if p == self._writer.process}
+        claims = wording.claims(self._names, self._gateway.identity())
+        if new := [c for c in claims if adapter_key(c.platform, c.account) not in mine]:
+            self._journal.append(*(Draft(c, epoch=self._state.head.epoch) for c in new), writer=self._writer)
 
     def _serve_chats(self) -> None:
         """While we own and poll: read what the other side has written since, adopt what it left, take up what waits."""
         head = self._state.head
+        if self._writer.process not in head.connected.values():  # without the journal it connected without a word
+            self._claim()
         if self._pace.still(head, self._world.now().mono_ns):
             self._inbox.hold_still()
             return

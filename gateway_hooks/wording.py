@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from gateway_hooks.gateway import Flushed, Health, Identity
+from gateway_hooks.gateway import Flushed, Health, Identity, Watcher
 from journal import events as e
 from journal.errors import HandoffError
-from journal.pseudonyms import Pseudonyms
+from journal.pseudonyms import Pseudonyms, seal
+from journal.record import Draft
 
 
 def adapter(names: Pseudonyms, clear: str) -> str:
@@ -23,6 +24,12 @@ def paused(name: str, offset: int | None) -> e.AdapterPaused:
     """That an adapter, by its name in the journal, is not polled any more."""
     platform, account = name.split(":", 1)
     return e.AdapterPaused(platform=platform, account=account, next_offset=offset)
+
+
+def handed_over(names: Pseudonyms, watcher: Watcher, salt: bytes) -> Draft:
+    """A watcher for the successor, with its details sealed. ``salt``: 16 random bytes."""
+    payload, digest = seal(watcher.payload, salt)
+    return Draft(e.WatcherHandedOver(watcher=names.of("w", watcher.name), digest=digest), payload=payload)
 
 
 def flushed(part: Flushed) -> e.SessionFlushed:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 LETS_GO_S = 12.0
 Key = tuple[str, int]
 """(account, number) of what a person sent."""
+WRITES_NS = 3_000_000_000
+"""So soon does a manager write what it could not, once the journal can be written."""
 
 
 class Judge:
@@ -50,6 +52,7 @@ class Judge:
         self.lost: list[Process] = []
         self.begun: dict[str, int] = {}
         self.owned_ns: dict[Process, int] = {}
+        self.alone_ns: dict[Process, int] = {}
         self.flushed: dict[Process, dict[str, str]] = defaultdict(dict)
 
     def say(self, what: str) -> None:
@@ -73,10 +76,13 @@ class Judge:
                 self.say(f"{proc.name} confirms {account}/{wish.n}, which is not in the journal")
 
     def _owns_alone(self, proc: Proc) -> bool:
-        """Whether the record names it as the owner, and it serves without a journal that it cannot write a claim into."""
-        ledger = proc.gateway.ledger
+        """Whether the record names it as the owner, and it serves without a journal that it cannot write a claim into, or could not
+        until its manager's last turn."""
+        ledger, now_ns = proc.gateway.ledger, self.sim.mono_ns
+        if isinstance(ledger, Inbox) and ledger.trouble.alone:
+            self.alone_ns[proc.process] = now_ns
         owning = self.blue if self.owner == "blue" else self.green
-        return owning == proc.process and isinstance(ledger, Inbox) and ledger.trouble.alone
+        return owning == proc.process and now_ns - self.alone_ns.get(proc.process, -WRITES_NS) < WRITES_NS
 
     def _lets_go(self, proc: Proc, account: str) -> None:
         """Who has lost the adapters stops polling soon, once nothing keeps it from that."""

@@ -86,6 +86,15 @@ def test_a_frozen_blue_that_thaws_after_green_seized_and_died_serves_on_or_is_re
     )
 
 
+def test_a_blue_that_had_to_connect_without_a_word_says_so_once_it_can() -> None:
+    for records in _play(
+        Fault("freeze", "other", point=("committed", "HANDOFF_ACTIVE"), for_s=25.0),
+        Fault("disk", point=("commit", "ADAPTER_CONNECTED"), nth=2, how="full"),
+    ):
+        served = _types(records).index("BLUE_SERVING")
+        assert "ADAPTER_CONNECTED" in _types(records)[served:]
+
+
 def test_both_sides_stopped_together_for_a_minute_roll_nothing_back() -> None:
     for records in _play(Fault("pause", at_s=5.0, for_s=60.0)):
         assert _reasons(records) == []

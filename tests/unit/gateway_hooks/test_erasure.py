@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway_hooks import wording
 from gateway_hooks.gateway import Update, Watcher
 from gateway_hooks.inbox import Inbox
 from gateway_hooks.manager import Manager
@@ -107,7 +108,8 @@ def _live(place: Place, first: int = 0) -> None:
         inbox.intend(turn, 0, 1)
         inbox.sent(turn, 0, str(n))
         inbox.finish(turn, "answered")
-    draft = place.manager._handed_over(Watcher(f"{WATCHED}-name", f"{WATCHED} pid 7".encode()))
+    watcher = Watcher(f"{WATCHED}-name", f"{WATCHED} pid 7".encode())
+    draft = wording.handed_over(place.manager._names, watcher, b"s" * 16)
     (receipt,) = place.journal.append(draft, writer=Writer(place.me, "operator"))
     place.manager._say(e.WatcherAdopted(handed_over=receipt.seq))
 

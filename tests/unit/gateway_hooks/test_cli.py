@@ -148,7 +148,7 @@ def test_a_reader_that_has_seen_enough_is_met_with_silence(home: Home) -> None:
         (("status",), 74, "handoff-journal: there is no stdout to answer on; "),
         (("status", "--json"), 74, '{"error": "DiskTrouble"'),
         (("--help",), 74, "handoff-journal: there is no stdout to answer on; "),
-        (("run", "--", "true"), 0, ""),
+        (("run", "--", sys.executable, "-c", ""), 0, ""),
     ],
 )
 def test_without_a_stdout_whoever_answers_says_so_and_whoever_says_nothing_goes_on(

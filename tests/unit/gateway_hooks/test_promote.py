@@ -193,7 +193,15 @@ def test_orders_to_a_copy_of_a_journal_are_refused(home: Home, capsys: pytest.Ca
 
 @pytest.mark.parametrize(
     "words",
-    [["promote"], ["promote", "--dry-run"], ["confirm"], ["complete"], ["rollback"], ["resume"], ["run", "--", "true"]],
+    [
+        ["promote"],
+        ["promote", "--dry-run"],
+        ["confirm"],
+        ["complete"],
+        ["rollback"],
+        ["resume"],
+        ["run", "--", sys.executable, "-c", ""],
+    ],
 )
 def test_an_export_called_journal_db_is_no_live_journal_and_nothing_is_made_beside_it(
     home: Home, tmp_path_factory: pytest.TempPathFactory, words: list[str]
@@ -211,7 +219,7 @@ def test_an_export_called_journal_db_is_no_live_journal_and_nothing_is_made_besi
 
 def test_a_home_whose_key_is_lost_is_kept_all_the_same(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     (home.folder / "key").unlink()
-    assert typed("--home", str(home.path), "run", "--", "true").returncode == 0
+    assert typed("--home", str(home.path), "run", "--", sys.executable, "-c", "").returncode == 0
     assert home.run("rollback") == 3
     assert "restore its key" in capsys.readouterr().err
 

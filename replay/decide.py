@@ -227,9 +227,9 @@ def _green(state: State, view: View) -> Action | None:
                 return Say(HandoffComplete(sample=sample)) if sample else None
             return None
         case "rolling_back":
+            if blue_silent:  # whoever starts gateways here starts it again
+                return EndPeer("blue", _how(view))
             if head.owner == "green" and head.blue is not None:
-                if blue_silent:
-                    return EndPeer("blue", _how(view))
                 held = any(p == head.green for p in head.connected.values())
                 return LetGo(active=False) if view.polling or held else Flush()
             return None

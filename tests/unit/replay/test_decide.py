@@ -189,6 +189,13 @@ def test_green_seizes_from_an_unresponsive_blue(seen: dict[str, object]) -> None
     assert said(decide(history.state, history.view("green", **seen))) == e.HandoffSeized(reason="silent")
 
 
+def test_green_ends_a_blue_that_stops_when_it_is_to_serve_again_after_a_rollback_from_ack() -> None:
+    history = History().ack()
+    history.say(OPERATOR, e.HandoffRollback(phase="ack", reason="operator"))
+    assert decide(history.state, history.view("green", polling=False)) is None
+    assert decide(history.state, history.view("green", polling=False, **FROZEN)) == d.EndPeer("blue", "ended_stopped")
+
+
 def test_green_ends_the_silent_blue_that_it_seized_from_before_it_connects() -> None:
     history = History().ack().wait(15.1)
     history.say(GREEN, e.HandoffSeized(reason="silent"))

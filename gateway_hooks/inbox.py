@@ -152,7 +152,7 @@ class Inbox:
             stay = set(self._unread)
             for seq in _waiting(head, self._dispatched) if self.trouble.last is None else ():
                 lane = head.messages[seq].chat
-                if self._overtakes(head, seq):
+                if self._overtakes(head, seq) or self._comes_late(head, seq):
                     stay.add(lane)
                 payload = reader.payload(seq) if lane not in stay else None
                 if payload is not None and self.taking:
@@ -169,6 +169,11 @@ class Inbox:
         before = (head.messages[s] for s in self._dispatched if s < seq and s in head.messages)
         other = any(m.chat == lane and m.turn is None and m.kind in GATHERED and m.kind != kind for m in before)
         return other and lane not in _lanes(head, lambda holder: holder == self._writer.process)
+
+    def _comes_late(self, head: Head, seq: int) -> bool:
+        """Whether it would begin after one that was said later, since its own turn could not be opened: that one comes back first."""
+        after = (head.messages[s] for s in self._dispatched if s > seq and s in head.messages)
+        return any(m.chat == head.messages[seq].chat and m.turn is None and m.due is None for m in after)
 
     def unread(self, head: Head) -> bool:
         """Whether a turn of the other side has ended whose words this side has not loaded yet. Its chat waits until ``read``."""

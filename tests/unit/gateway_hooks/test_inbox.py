@@ -258,6 +258,25 @@ def test_of_a_batch_that_may_not_start_what_is_free_comes_back(desk: Desk) -> No
     assert desk.taken_up(desk.blue) == [free]
 
 
+def test_one_that_comes_back_is_not_fed_behind_one_that_was_said_after_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = desk.accept(1).message, desk.accept(2).message
+
+    def full(*_: object, **__: object) -> None:
+        raise DiskTrouble("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", full)
+        with pytest.raises(DiskTrouble):
+            desk.blue.start([first], "s")
+    desk.blue.trouble.over()
+    assert desk.taken_up(desk.blue) == [], "the second one is about to begin"
+    with pytest.raises(AlreadyTaken):
+        desk.blue.start([second], "s")
+    assert desk.taken_up(desk.blue) == [first, second]
+
+
 def test_a_message_that_could_not_join_a_turn_comes_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     turn = desk.blue.start([desk.accept(1).message], "ada")
     late = desk.accept(2).message

@@ -67,7 +67,7 @@ class Judge:
         for other in self.sim.procs:
             if other is not proc and other.status == "running" and account in other.gateway.pollers:
                 self.say(f"{proc.name} polls {account} beside {other.name}")
-        if self.claims.get(account) != proc.process and not self._owns_alone(proc):
+        if self.claims.get(account) != proc.process and not self._serves_alone(proc):
             self.say(f"{proc.name} polls {account} without a claim")
         self._lets_go(proc, account)
         known = self.accepted.keys() | set(self.unjournaled)
@@ -75,14 +75,12 @@ class Judge:
             if offset is not None and wish.n < offset and (account, wish.n) not in known:
                 self.say(f"{proc.name} confirms {account}/{wish.n}, which is not in the journal")
 
-    def _owns_alone(self, proc: Proc) -> bool:
-        """Whether the record names it as the owner, and it serves without a journal that it cannot write a claim into, or could not
-        until its manager's last turn."""
+    def _serves_alone(self, proc: Proc) -> bool:
+        """Whether it serves without a journal that it cannot write a claim into, or could not until its manager's last turn."""
         ledger, now_ns = proc.gateway.ledger, self.sim.mono_ns
         if isinstance(ledger, Inbox) and ledger.trouble.alone:
             self.alone_ns[proc.process] = now_ns
-        owning = self.blue if self.owner == "blue" else self.green
-        return owning == proc.process and now_ns - self.alone_ns.get(proc.process, -WRITES_NS) < WRITES_NS
+        return now_ns - self.alone_ns.get(proc.process, -WRITES_NS) < WRITES_NS
 
     def _lets_go(self, proc: Proc, account: str) -> None:
         """Who has lost the adapters stops polling soon, once nothing keeps it from that."""

@@ -273,7 +273,7 @@ def deadline_passed(state: State, now: Stamp, boot: str) -> bool:
         "baking": state.word_within_s,
         "rolling_back": limits.rolling_back_s,
     }.get(state.head.phase)
-    return limit is not None and entered is not None and entered.elapsed_s(now.at_ns, now.mono_ns, boot) > limit
+    return limit is not None and entered is not None and state.lasted_s(entered, now, boot) > limit
 
 
 def bake_over(state: State, now: Stamp, boot: str) -> bool:
@@ -283,7 +283,7 @@ def bake_over(state: State, now: Stamp, boot: str) -> bool:
         return True
     if confirm is None or state.request is None or state.word_within_s is not None:
         return False
-    return confirm.moment.elapsed_s(now.at_ns, now.mono_ns, boot) >= state.request.bake_s
+    return state.lasted_s(confirm.moment, now, boot) >= state.request.bake_s
 
 
 def confirming_samples(state: State) -> tuple[int, ...] | None:
@@ -340,4 +340,4 @@ def _turns_of(state: State, side: Side) -> int:
 
 def _elapsed(state: State, view: View) -> float:
     entered = state.entered
-    return entered.elapsed_s(view.now.at_ns, view.now.mono_ns, view.boot) if entered else 0.0
+    return state.lasted_s(entered, view.now, view.boot) if entered else 0.0

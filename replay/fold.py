@@ -18,7 +18,7 @@ from journal import events as e
 from journal.chain import GENESIS
 from journal.events import Phase, Process, Role, Side
 from journal.head import EFFECTS, TRANSITIONS, Head, adapter_key, incarnation, move
-from journal.record import Record
+from journal.record import Record, Stamp
 
 if TYPE_CHECKING:
     from journal.reader import Reader
@@ -79,7 +79,8 @@ class State:
     """What the record says. ``steps``, ``losses`` and ``request`` are those of the current or last handoff.
 
     ``samples`` are the last of each side, ``seen`` the last sign of life of each, ``settled`` counts messages by outcome over
-    the whole record, ``offsets`` is by adapter, ``watchers`` those handed over and not adopted.
+    the whole record, ``offsets`` is by adapter, ``watchers`` those handed over and not adopted. ``booted`` is the first start of a
+    process since the machine's own.
     """
 
     head: Head = field(default_factory=lambda: Head(hash=GENESIS))
@@ -100,6 +101,7 @@ class State:
     divergence: tuple[int, e.DivergenceDetected] | None = None
     terms: e.HandoffTerms | None = None
     confirmed: bool = False
+    booted: Moment | None = None
 
     def copy(self) -> State:
         """One to go on with, that shares nothing that changes."""
@@ -107,6 +109,7 @@ class State:
             self.head.copy(), self.request, self.complete_requested, self.rollback, self.failure, self.steps, self.losses,
             self.samples.copy(), self.seen.copy(), self.started.copy(), self.connected_at.copy(), self.offsets.copy(),
             self.accepted, self.settled.copy(), self.watchers.copy(), self.divergence, self.terms, self.confirmed,
+            self.booted,
         )  # fmt: skip
 
     @property
@@ -123,6 +126,14 @@ class State:
     def entered(self) -> Moment | None:
         """When the current phase was entered."""
         return self.steps[-1].moment if self.steps else None
+
+    def lasted_s(self, moment: Moment, now: Stamp, boot: str) -> float:
+        """Seconds since a moment. Across a start of the machine the wall clock tells, which may have been set back: so it is for as
+        long at least as processes have been running since."""
+        lasted_s, booted = moment.elapsed_s(now.at_ns, now.mono_ns, boot), self.booted
+        if moment.boot != boot and booted is not None and booted.boot == boot:
+            lasted_s = max(lasted_s, booted.elapsed_s(now.at_ns, now.mono_ns, boot))
+        return lasted_s
 
     def step(self, type_: str) -> Step | None:
         """The last step of that type in this handoff."""
@@ -307,8 +318,14 @@ def _sampled(state: State, event: e.HealthSampled, record: Record, moment: Momen
         state.samples[side] = kept[-KEPT_SAMPLES:]
 
 
+def _booted(state: State, event: e.ProcessStarted, record: Record, moment: Moment) -> None:
+    if state.booted is None or state.booted.boot != moment.boot:
+        state.booted = moment
+
+
 _TIMED: dict[type[e.Event], Callable[[State, Any, Record, Moment], None]] = {
     e.ProcessLost: _lost,
+    e.ProcessStarted: _booted,
     e.HealthSampled: _sampled,
 }
 """The same, where it counts who said it and when."""

@@ -52,7 +52,7 @@ def describe(state: State, system: System) -> dict[str, Any]:
     entered = state.entered
     return {
         "phase": head.phase,
-        "phase_s": round(entered.elapsed_s(now.at_ns, now.mono_ns, boot), 1) if entered else None,
+        "phase_s": round(state.lasted_s(entered, now, boot), 1) if entered else None,
         "handoff": head.handoff,
         "bake_s": state.request.bake_s if state.request else None,
         "confirm_left_s": _confirm_left_s(state, now, boot),
@@ -81,7 +81,7 @@ def _confirm_left_s(state: State, now: Stamp, boot: str) -> float | None:
     """In how long the bake rolls back for want of somebody's word, below zero when it is about to; None when it needs none."""
     if state.head.phase != "baking" or state.word_within_s is None or state.entered is None:
         return None
-    return round(state.word_within_s - state.entered.elapsed_s(now.at_ns, now.mono_ns, boot), 1)
+    return round(state.word_within_s - state.lasted_s(state.entered, now, boot), 1)
 
 
 def _side(state: State, side: Side, system: System) -> dict[str, Any] | None:

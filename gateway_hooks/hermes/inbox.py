@@ -134,6 +134,10 @@ class Inbox:
             if not ticket.message:
                 self._items.setdefault(ticket.update.update_id, Item([ticket], now_s, messages=[0], fed=item.fed))
 
+    def unstarted(self) -> tuple[Ticket, ...]:
+        """What the platform sent for each message of which no turn was opened, in the order in which it came."""
+        return tuple(ticket for item in self._items.values() if item.place != "started" for ticket in item.tickets)
+
     def feed_again(self, update_id: str, *, now_s: float) -> tuple[Ticket, ...]:
         """Begin anew with what an event spoke for, since the gateway has dropped it; nothing once it was fed ``FEEDS`` times."""
         item = self._items.get(update_id)

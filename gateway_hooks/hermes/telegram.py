@@ -31,20 +31,12 @@ LAST = 1 << 20
 _webhook_is_gone: contextvars.ContextVar[bool] = contextvars.ContextVar("handoff_no_bootstrap", default=False)
 
 
-class Handed(Inbox):
-    """An inbox of which another adapter can take over."""
-
-    def unstarted(self) -> tuple[Ticket, ...]:
-        """What the platform sent for each message of which no turn was opened, in the order in which it came."""
-        return tuple(ticket for item in self._items.values() if item.place != "started" for ticket in item.tickets)
-
-
 class Telegram:
     """One Telegram adapter of the runner. All methods run on the gateway's loop."""
 
     def __init__(self, adapter: Any, hold: Hold, queues: Queues, turns: Turns) -> None:
         self.adapter = adapter
-        self.inbox = Handed()
+        self.inbox = Inbox()
         self.polls = 0
         self.successor: Telegram | None = None
         self._hold = hold

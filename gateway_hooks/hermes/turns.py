@@ -277,6 +277,14 @@ class Turns:
             log.warning("the ledger refused %s: %s", what, error)
             return None
 
+    async def _join(self, turn: int | None, message: int) -> None:
+        """A message that Hermes has steered into a turn: whatever the journal can take of that, it is not to be begun again."""
+        try:
+            await self._hold.write(self._hold.ledger.join, turn, message)
+        except Exception as error:
+            log.warning("the ledger refused join: %s", error)
+            await self.write("settle", message, "merged")
+
     async def _begin_again(self, session: str, text: str) -> None:
         try:
             await asyncio.to_thread(self._forget_attempt, session, text)
@@ -290,7 +298,7 @@ class Turns:
             if not self._queues.holds(update_id):
                 frame.joined += 1
                 for message in inbox.drop(update_id):
-                    await self.write("join", frame.turn, message)
+                    await self._join(frame.turn, message)
             return
         await self.settle_unless_queued(inbox, update_id, "no_reply")
 

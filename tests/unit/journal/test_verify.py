@@ -22,6 +22,8 @@ from tests.builders import BLUE, OPERATOR, accepted, connected, handed_over, pre
 
 US = writer(BLUE)
 OPEN, SETTLED, WATCHER, LAST = 3, 4, 5, 10
+Rows = list[tuple[Any, ...]]
+Work = Callable[[Journal, str, Callable[[], Rows]], Rows]
 COLUMNS = (
     "seq", "handoff", "type", "v", "role", "pid", "started", "boot", "epoch", "at_ns", "mono_ns", "key", "cause", "body", "prev",
     "hash",
@@ -280,61 +282,58 @@ def test_erased_words_are_no_finding(record: Path, clock: Callable[[], Stamp]) -
     assert _verify(record, read_head(record / "bell")).good
 
 
+class Beside(Reader):
+    """A reader in whose presence somebody writes: ``work`` gets each table's name and a way to read its rows, and returns them."""
+
+    def __init__(self, folder: Path, clock: Callable[[], Stamp], work: Work) -> None:
+        super().__init__(folder / "journal.db")
+        self.journal = Journal(folder, clock)
+        self._work = work
+
+    def rows(self, table, *, after, limit=PAGE):  # type: ignore[no-untyped-def]
+        return self._work(self.journal, table, lambda: super(Beside, self).rows(table, after=after, limit=limit))
+
+
+def _verify_beside(folder: Path, clock: Callable[[], Stamp], work: Work) -> Verdict:
+    with closing(Beside(folder, clock, work)) as reader, closing(reader.journal):
+        return verify(reader, head=read_head(folder / "bell"))
+
+
 def test_verifying_beside_a_writer_does_not_mistake_its_work_for_tampering(
     record: Path, clock: Callable[[], Stamp]
 ) -> None:
-    journal = Journal(record, clock)
-    reader = Reader(journal.path)
+    ends = iter((OPEN, None, None))
 
-    class Beside(Reader):
+    def work(journal: Journal, _table: str, read: Callable[[], Rows]) -> Rows:
         """Whenever a table was read to its end, the writer settles, accepts and goes on."""
+        found = read()
+        if not found:
+            message = next(ends, None)
+            settled = [Draft(e.MessageSettled(message=message, outcome="no_reply"))] if message else []
+            journal.append(*settled, accepted(77 if message else 78), writer=US)
+        return found
 
-        def __init__(self) -> None:
-            self.busy = iter((OPEN, None, None))
-
-        def rows(self, table, *, after, limit=PAGE):  # type: ignore[no-untyped-def]
-            found = reader.rows(table, after=after, limit=limit)
-            if not found:
-                message = next(self.busy, None)
-                if message is not None:
-                    journal.append(
-                        Draft(e.MessageSettled(message=message, outcome="no_reply")), accepted(77), writer=US
-                    )
-                else:
-                    journal.append(accepted(78), writer=US)
-            return found
-
-    verdict = verify(Beside(), head=read_head(record / "bell"))
+    verdict = _verify_beside(record, clock, work)
     assert verdict.good, verdict.finding
-    reader.close()
-    journal.close()
 
 
 def test_a_message_that_comes_and_goes_while_the_words_are_read_is_no_finding(
     record: Path, clock: Callable[[], Stamp]
 ) -> None:
-    journal = Journal(record, clock)
-    reader = Reader(journal.path)
+    came: list[int] = []
 
-    class Beside(Reader):
+    def work(journal: Journal, table: str, read: Callable[[], Rows]) -> Rows:
         """Between the walk and the words a message is accepted, and settled before the walk goes on."""
+        if table == "events" or came:
+            return read()
+        came.append(journal.append(accepted(78), writer=US)[0].seq)
+        found = read()
+        journal.append(Draft(e.MessageSettled(message=came[0], outcome="no_reply")), writer=US)
+        return found
 
-        def __init__(self) -> None:
-            self.came = False
-
-        def rows(self, table, *, after, limit=PAGE):  # type: ignore[no-untyped-def]
-            if table == "events" or self.came:
-                return reader.rows(table, after=after, limit=limit)
-            self.came = True
-            (receipt,) = journal.append(accepted(78), writer=US)
-            found = reader.rows(table, after=after, limit=limit)
-            journal.append(Draft(e.MessageSettled(message=receipt.seq, outcome="no_reply")), writer=US)
-            return found
-
-    verdict = verify(Beside(), head=read_head(record / "bell"))
+    verdict = _verify_beside(record, clock, work)
     assert verdict.good, verdict.finding
-    reader.close()
-    journal.close()
+    assert came
 
 
 # ----------------------------------------------------------------------------------------------------------- the file

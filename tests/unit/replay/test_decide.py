@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from journal import events as e
-from journal.events import Phase
+from journal.events import Phase, Process
+from journal.record import Record, Stamp
 from replay import decide as d
 from replay.decide import decide
+from replay.fold import fold
 from tests.builders import BLUE, DIGESTS, GREEN, LATER, OPERATOR, lost
 from tests.unit.replay.histories import History, connected, paused, started
 
@@ -304,6 +306,18 @@ def test_a_bake_has_no_deadline() -> None:
     history = History().baking(bake_s=1e6).wait(50_000)
     history.sample(GREEN)
     assert decide(history.state, history.view("blue")) is None
+
+
+def test_a_bake_ends_though_the_clock_was_set_back_while_the_machine_was_off() -> None:
+    history = History().baking(bake_s=60.0)
+    before, day_ns = history.now(), 86_400 * 10**9
+    state = fold([*history.records, Record(
+        history.seq + 1, None, "PROCESS_STARTED", 1, "green", Process(pid=9, started=9, boot="another"), 2,
+        before.at_ns - day_ns, 10**9, None, None, started("green", serving=True).model_dump_json(), b"", b"",
+    )])  # fmt: skip
+    for seconds, over in ((59, False), (60, True)):
+        now = Stamp(before.at_ns - day_ns + seconds * 10**9, 10**9 + seconds * 10**9)
+        assert d.bake_over(state, now, "another") is over
 
 
 def test_a_bake_in_which_somebodys_word_is_missing_is_not_over_however_long_it_lasts() -> None:

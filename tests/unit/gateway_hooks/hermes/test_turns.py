@@ -165,6 +165,27 @@ def test_what_the_journal_feeds_again_before_its_first_turn_has_ended_is_not_dro
 
 
 @pytest.mark.parametrize("error", TROUBLE)
+def test_a_message_that_was_steered_into_a_turn_is_not_begun_again_though_that_could_not_be_written(
+    chat: Chat, error: HandoffError
+) -> None:
+    steered = chat.comes(8)
+    chat.comes(7)
+
+    async def steers() -> None:
+        frame = FRAME.get()
+        assert frame is not None
+        chat.inbox.drop("8")
+        with chat.trouble(error):
+            await chat.turns._join(frame.turn, steered.message)
+
+    chat.ledger._dispatched.add(steered.message)
+    chat.runs(7, meanwhile=steers)
+    assert chat.fed_again() == []
+    chat.ledger.pay()
+    assert (chat.fed_again(), chat.journal.head.messages) == ([], {})
+
+
+@pytest.mark.parametrize("error", TROUBLE)
 def test_a_turn_whose_end_could_not_be_written_is_ended_later(chat: Chat, error: HandoffError) -> None:
     chat.comes(7)
     trouble = chat.trouble(error)

@@ -27,6 +27,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # the program itself; the script in PATH that starts it needs other programs
 CHROMIUM ?= /usr/lib/chromium/chromium
+STRACE ?= /usr/bin/strace
 # pip of the outer Python works on the inner one, so a Python without ensurepip will do
 INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip
 
@@ -75,9 +76,12 @@ model: $(VENV)/dev
 crash: $(VENV)/dev
 	$(BIN)/python -m tests.crash $(ARGS)
 
-power: $(VENV)/dev
-	command -v strace >/dev/null || { apt-get update -qq && apt-get install -y -qq strace; }
-	$(BIN)/python -m tests.power $(ARGS)
+power: $(VENV)/dev $(STRACE)
+	STRACE=$(STRACE) $(BIN)/python -m tests.power $(ARGS)
+
+$(STRACE):
+	apt-get update -qq -o Acquire::Retries=3
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o Acquire::Retries=3 --no-install-recommends strace
 
 .PHONY: systemd
 systemd: $(VENV)/dev

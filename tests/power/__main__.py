@@ -26,7 +26,7 @@ from journal.store import Journal, Reader, create
 from journal.verify import verify
 from tests.builders import ROOT, preflight
 from tests.power.disk import Disk, Op, lay
-from tests.power.trace import COMMAND, operations
+from tests.power.trace import COMMAND, STRACE, operations
 
 
 @dataclass(slots=True)
@@ -64,7 +64,9 @@ def cut(ops: list[Op], root: str, folder: Path, *, cuts: int, seed: int) -> Outc
         disk.do(op)
         due = cuts * (n + 1) // len(ops)
         under_way = [
-            later for later in ops[n + 1 : n + 9] if later.begin < op.end and later.kind in ("write", "truncate")
+            later
+            for later in ops[n + 1 : n + 9]
+            if later.begin < op.end and later.kind in ("write", "truncate", "extend")
         ]
         while done < due:
             done += 1
@@ -112,7 +114,7 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=60, help="appends of each of the two processes")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 30))
     given = parser.parse_args()
-    if shutil.which("strace") is None:
+    if shutil.which(STRACE) is None:
         print("strace is missing: 'make power' installs it, or: apt-get install strace")
         return 1
     print(f"seed {given.seed}")

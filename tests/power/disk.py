@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 SECTOR = 512
-Kind = Literal["write", "truncate", "sync", "make", "folder", "unlink", "say"]
+Kind = Literal["write", "truncate", "extend", "sync", "make", "folder", "unlink", "say"]
 MODES = ("nothing", "everything", "sectors", "writes", "torn")
 """What becomes of unsynced writes: none arrives, all do, each sector by chance, each write by chance, or all up to a torn one."""
 
@@ -58,7 +58,7 @@ class Disk:
                     self._name(op, _File(folder=op.kind == "folder"))
             case "unlink":
                 self._name(op, None)
-            case "write" | "truncate":
+            case "write" | "truncate" | "extend":
                 file = self._names[op.path]
                 assert file is not None, f"a write to {op.path}, which was never made"
                 file.pending.append(op)
@@ -117,7 +117,7 @@ def _apply(content: bytearray, op: Op) -> None:
         del content[op.offset :]
         content.extend(bytes(op.offset - len(content)))
         return
-    content.extend(bytes(max(0, op.offset - len(content))))
+    content.extend(bytes(max(0, op.offset - len(content))))  # all that ``extend`` does
     content[op.offset : op.offset + len(op.data)] = op.data
 
 
@@ -127,7 +127,7 @@ def _survived(safe: bytes, writes: Sequence[Op], dice: random.Random) -> bytes:
     for n, op in enumerate(writes):
         if mode == "everything" or (mode == "torn" and n < torn) or (mode == "writes" and dice.random() < keep):
             _apply(content, op)
-        elif op.kind == "truncate":
+        elif op.kind != "write":
             if mode == "sectors" and dice.random() < keep:
                 _apply(content, op)
         elif mode == "sectors" or (mode == "torn" and n == torn):

@@ -74,6 +74,14 @@ def test_calls_that_were_interrupted_in_the_trace_are_put_together() -> None:
     ]
 
 
+def test_room_that_was_reserved_may_be_there_and_takes_nothing_away() -> None:
+    (reserved,) = operations(["7 fallocate(3</d/f>, 0, 0, 4) = 0"], "/d", "/acks")
+    assert (reserved.kind, reserved.offset) == ("extend", 4)
+    written = (*MADE, op(2, "write", data=b"one"), op(3, "sync"))
+    assert left(*written, op(4, "extend", offset=4)) == {("f", b"one"), ("f", b"one\0")}
+    assert left(*written, op(4, "extend", offset=2)) == {("f", b"one")}
+
+
 def test_a_call_that_is_not_understood_is_an_error() -> None:
     with pytest.raises(ValueError, match="fallocate"):
-        operations(["7 fallocate(3</d/f>, 0, 0, 100) = 0"], "/d", "/acks")
+        operations(["7 fallocate(3</d/f>, FALLOC_FL_KEEP_SIZE, 0, 100) = 0"], "/d", "/acks")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,7 +15,8 @@ CALLS = (
     "mkdirat", "copy_file_range", "sendfile",
 )  # fmt: skip
 """What can change a file or make it safe."""
-COMMAND = ("strace", "-f", "-y", "-xx", "-s", "1048576", "-e", "signal=none", "-e", "trace=" + ",".join(CALLS))
+STRACE = os.environ.get("STRACE", "strace")
+COMMAND = (STRACE, "-f", "-y", "-xx", "-s", "1048576", "-e", "signal=none", "-e", "trace=" + ",".join(CALLS))
 _LINE = re.compile(r"(\d+) +(.*)")
 _CALL = re.compile(r"(\w+)\((.*)\) += (-?\d+|\?)(.*)", re.DOTALL)
 _FD = re.compile(r"(?:\d+|AT_FDCWD)<(.*?)>(?:\(deleted\))?")
@@ -76,6 +78,8 @@ def _operation(name: str, rest: str, result: int, after: str, begin: int, end: i
         return Op("write", path, begin, end, numbers[-1], texts[0][:result])
     if name == "ftruncate":
         return Op("truncate", path, begin, end, numbers[-1])
+    if name == "fallocate" and numbers[:-2] == [0]:  # the plain one: the file is at least so long afterwards
+        return Op("extend", path, begin, end, numbers[1] + numbers[2])
     if name == "write" and path.endswith("/key"):  # written once, from its beginning
         return Op("write", path, begin, end, 0, texts[0][:result])
     raise ValueError(f"{name} on {path} is not understood")

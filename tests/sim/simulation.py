@@ -245,7 +245,7 @@ class Simulation:
         proc = next(p for p in self.procs if p.name == fault.target)
         if proc.status == "stopped":
             proc.status = "running"
-            proc.hindered_ns = self.mono_ns
+            proc.hindered_ns = max(self.mono_ns, proc.hindered_ns)  # its loop may hang yet
             self.fired("thaw")
 
     def _wake(self, _fault: Fault, _at: Proc | None) -> bool:
@@ -289,7 +289,7 @@ class Simulation:
     def _pause(self, fault: Fault, _at: Proc | None) -> bool:
         self.mono_ns += int(fault.for_s * 1e9)
         for proc in self.procs:
-            proc.hindered_ns = self.mono_ns
+            proc.hindered_ns = max(self.mono_ns, proc.hindered_ns)
         return True
 
     def _power(self, _fault: Fault, _at: Proc | None) -> bool:

@@ -19,7 +19,8 @@ AWAKE_S = 2.0
 class Lookout:
     """``polling`` to ``fault`` are as in ``replay.decide.View``; times are monotonic nanoseconds, 0 for never.
 
-    ``peer_end`` is how the last process of the other side ended; ``unread`` how often loading what it wrote has failed in a row.
+    ``torn`` says that a pause may have worked in part, whoever is to blame. ``peer_end`` is how the last process of the other side
+    ended; ``unread`` how often loading what it wrote has failed in a row.
     ``last_seq`` is the last event seen, at ``moved_ns``; ``tried_ns`` when writing was last tried in spite of trouble.
     """
 
@@ -27,6 +28,7 @@ class Lookout:
     loaded: Mapping[str, str] = field(default_factory=dict)
     loaded_seq: int = -1
     fault: str = ""
+    torn: bool = False
     stopped_since_ns: int | None = None
     watched: Process | None = None
     sampled_ns: int = 0
@@ -38,6 +40,11 @@ class Lookout:
     last_seq: int = -1
     moved_ns: int = 0
     tried_ns: int = 0
+
+    @property
+    def half(self) -> bool:
+        """Whether the adapters may be half let go or half connected: then only a pause and a connect make them whole."""
+        return self.torn or bool(self.fault)
 
     def look(
         self, state: State, me: Side, process: Process, world: World, gateway: Gateway, poke: Callable[[], None]

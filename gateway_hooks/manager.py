@@ -260,6 +260,7 @@ class Manager(threading.Thread):
         try:
             offsets = self._gateway.pause()
         except Exception as error:
+            self._seen.torn = True
             self._gateway.sample()  # a loop that hangs is for the other side to judge
             self._seen.fault = str(error)[:200] or type(error).__name__
             raise
@@ -286,13 +287,12 @@ class Manager(threading.Thread):
             log.info("not yet: %s", error)
             self._bell.wait(0.05)
             return True
-        if self._seen.fault:
-            self._seen.polling = False  # a pause may have worked in part: connect afresh
+        self._seen.polling = self._seen.polling and not self._seen.half
         return True
 
     def _connect(self, me: Side) -> None:
         """Claim and poll. What the other side wrote last is read after that: what comes in meanwhile waits in the journal."""
-        if self._seen.fault:  # half let go, or half connected: begin from nothing
+        if self._seen.half:  # begin from nothing
             self._gateway.pause()
             self._seen.polling = False
             self._inbox.let_go()
@@ -302,7 +302,7 @@ class Manager(threading.Thread):
         except Exception as error:
             self._seen.fault = str(error)[:200] or type(error).__name__
             raise
-        self._seen.fault = ""
+        self._seen.torn, self._seen.fault = False, ""
         self._seen.polling = True
         log.info("%s polls under epoch %d", me, self._state.head.epoch)
 

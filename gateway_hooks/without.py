@@ -75,8 +75,8 @@ class Without:
             case ServeAlone():
                 trouble.alone = True
                 trouble.goes_on_without()
-                if not seen.polling:
+                if not seen.polling or seen.torn:
                     self._gateway.connect()
-                    seen.polling = True
+                    seen.polling, seen.torn = True, False
                     self._inbox.take_hold()
         return False

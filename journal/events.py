@@ -460,9 +460,13 @@ def parse(type_: str, version: int, body: str) -> Event:
 
 
 def same(stored: Event, offered: Event) -> bool:
-    """Whether a key's second use is the same fact. A redelivered message has another salt: its digest does not count."""
+    """Whether a key's second use is the same fact.
+
+    A redelivered message has another salt, and another version may have read its kind or its lane otherwise: the key names it.
+    """
     if isinstance(stored, MessageAccepted) and isinstance(offered, MessageAccepted):
-        return stored.model_copy(update={"digest": offered.digest}) == offered
+        read = {"digest": offered.digest, "kind": offered.kind, "chat": offered.chat}
+        return stored.model_copy(update=read) == offered
     if isinstance(stored, ProcessLost) and isinstance(offered, ProcessLost):  # dead is dead, however it came about
         return stored.process == offered.process
     return stored == offered

@@ -133,12 +133,13 @@ def verdict(message: Message, turn: Turn) -> SettledAs | None:
     """What a message is due to be settled as when the process that held its turn died; None when it may be started again.
 
     A part that was intended and not recorded may have been taken by the platform: ambiguous. A reply of which some parts were
-    sent and others never intended cannot be finished by anybody else: ambiguous too. A command is never fed twice.
+    sent and others never intended, as far as anybody knows, cannot be finished by anybody else: ambiguous too. A command is never
+    fed twice.
     """
     if turn.intended - turn.sent:
         return "ambiguous"
     if turn.sent:
-        return "answered" if turn.of is None or len(turn.sent) >= turn.of else "ambiguous"
+        return "answered" if turn.of is not None and len(turn.sent) >= turn.of else "ambiguous"
     if message.kind == "command" or message.attempts >= MAX_ATTEMPTS:
         return "abandoned"
     return None

@@ -67,7 +67,7 @@ class Accounts:
                 adapter = original(platform, config)
                 name = str(getattr(platform, "value", platform))
                 if adapter is not None and name == PLATFORM and name in self._hold.covered:
-                    new = Telegram(adapter, self._hold, queues, turns)
+                    new = Telegram(adapter, self._hold, queues, turns, self.feed_early)
                     for old in [each for each in self._all if each.info.account == _account(config)]:
                         self._all.remove(old)
                         self._early += old.inbox.unstarted()

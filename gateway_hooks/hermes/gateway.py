@@ -37,7 +37,7 @@ from gateway_hooks.hermes.queues import Queues
 from gateway_hooks.hermes.recoverers import Recoverers
 from gateway_hooks.hermes.sessions import Sessions
 from gateway_hooks.hermes.telegram import PLATFORM
-from gateway_hooks.hermes.turns import Turns, streaming
+from gateway_hooks.hermes.turns import Turns, aside, streaming
 from gateway_hooks.hermes.warm import Guards, Start
 from gateway_hooks.hermes.warmth import Warmth
 from gateway_hooks.hermes.watchers import Watchers
@@ -187,6 +187,7 @@ class HermesGateway(Gateway):
         consumer = getattr(loaded("gateway.stream_consumer"), "GatewayStreamConsumer", None)
         if consumer is not None:
             wrap(consumer, "run", streaming)
+            wrap(consumer, "_send_commentary", aside)
         self._hop.keep(self._janitor())
         self._on_armed()
 

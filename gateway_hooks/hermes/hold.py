@@ -64,8 +64,12 @@ class Hold:
         self._ledger = ledger
 
     async def write(self, call: Callable[..., T], *arguments: Any) -> T:
-        """Make one blocking call of the ledger off the loop; calls keep the order in which they were made."""
-        return await asyncio.get_running_loop().run_in_executor(self._writer, lambda: call(*arguments))
+        """Make one blocking call of the ledger off the loop; calls keep the order in which they were made, and none is withdrawn.
+
+        Who is cancelled while he waits does not hear how it went.
+        """
+        made = asyncio.get_running_loop().run_in_executor(self._writer, lambda: call(*arguments))
+        return await asyncio.shield(made)
 
     async def written(self) -> None:
         """Wait until every call made so far has returned."""

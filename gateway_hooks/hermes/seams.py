@@ -83,7 +83,7 @@ SEAMS: tuple[Seam, ...] = (
     ),
     *_of("gateway.platforms.base:BasePlatformAdapter.", "_run_processing_hook _queue_text_debounce", "where turns end"),
     *_of("gateway.platforms.base:BasePlatformAdapter.", "_text_debounce_store _acquire_platform_lock", "queues, locks"),
-    *_of("gateway.stream_consumer:", "GatewayStreamConsumer.run", "streamed replies"),
+    *_of("gateway.stream_consumer:GatewayStreamConsumer.", "run _send_commentary", "streamed replies, remarks"),
     *_of(
         "tools.process_registry:",
         "process_registry ProcessSession CHECKPOINT_PATH ProcessRegistry._write_checkpoint",

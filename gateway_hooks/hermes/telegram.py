@@ -34,8 +34,10 @@ _webhook_is_gone: contextvars.ContextVar[bool] = contextvars.ContextVar("handoff
 class Telegram:
     """One Telegram adapter of the runner. All methods run on the gateway's loop."""
 
-    def __init__(self, adapter: Any, hold: Hold, queues: Queues, turns: Turns) -> None:
+    def __init__(self, adapter: Any, hold: Hold, queues: Queues, turns: Turns, early: Callable[[], None]) -> None:
+        """``early`` feeds what was to be taken up before this adapter stood."""
         self.adapter = adapter
+        self._early = early
         self.inbox = Inbox()
         self.polls = 0
         self.successor: Telegram | None = None
@@ -201,9 +203,13 @@ class Telegram:
         hold, info = self._hold, self.info
         if not hold.held:
             return False
+        call = hold.write(hold.ledger.accept, info.platform, info.account, updates, next_offset)
+        writing: asyncio.Task[tuple[Ticket, ...]] = asyncio.ensure_future(call)
         try:
-            writing = hold.write(hold.ledger.accept, info.platform, info.account, updates, next_offset)
-            tickets: tuple[Ticket, ...] = await writing
+            tickets = await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            writing.add_done_callback(self._came_too_late)
+            raise
         except NotOwner as error:
             log.error("polling stops, and what was fetched is forgotten: %s", error)
             hold.set(False)
@@ -217,6 +223,12 @@ class Telegram:
             return False
         self.inbox.accept(tickets, now_s=time.monotonic())
         return True
+
+    def _came_too_late(self, writing: asyncio.Task[tuple[Ticket, ...]]) -> None:
+        """The library threw a poll away whose batch was on its way to the journal, which gives nobody a message twice: it is kept as
+        one that no handler has seen. What the journal never knew comes again."""
+        if not writing.cancelled() and writing.exception() is None and self._hold.held:
+            self._heir.inbox.accept((t for t in writing.result() if t.message), now_s=time.monotonic())
 
     async def _before(self, update: Any, _context: Any) -> None:
         """Group -1: the first handler of every update decides whether the others get it."""
@@ -296,6 +308,7 @@ class Telegram:
             self._tap()
             if not self._hold.held:
                 return True
+            self._early()  # before what this poll brings, which was said later
             begun = await original(drop_pending_updates=False, error_callback=error_callback)
             self.adapter._send_path_degraded = False
             return begun

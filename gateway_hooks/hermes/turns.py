@@ -29,7 +29,8 @@ class Frame:
     """One task of Hermes that carries turns, one after the other.
 
     ``intended`` and ``sent`` count reply parts of the current turn. ``muted``: what the turn still wants to say is not sent,
-    because somebody else will run its message again or has run its successor.
+    because somebody else will run its message again or has run its successor. ``cut`` says that it was so before the turn had said
+    all, ``whole`` that Hermes has sent all that it had to say. ``asides`` are remarks beside a tool call, which are no answer.
     """
 
     session: str
@@ -42,9 +43,12 @@ class Frame:
     sent: int = 0
     tried: int = 0
     joined: int = 0
+    asides: int = 0
     failed: bool = False
     cancelled: bool = False
     muted: bool = False
+    cut: bool = False
+    whole: bool = False
 
 
 FRAME: contextvars.ContextVar[Frame | None] = contextvars.ContextVar("handoff_frame", default=None)
@@ -167,7 +171,7 @@ class Turns:
             if again:
                 await self._begin_again(session, str(getattr(event, "text", None) or ""))
             response = await original(event)
-            frame.stage = "replying"
+            frame.stage, frame.cut = "replying", frame.muted
             return None if frame.muted else response
 
         return handle
@@ -251,6 +255,7 @@ class Turns:
                 outcome = str(getattr(arguments[1] if len(arguments) > 1 else None, "value", ""))
                 frame.failed = outcome == "failure"
                 frame.cancelled = outcome == "cancelled"
+                frame.whole = outcome == "success" and not frame.cut
                 if not frame.failed:  # after a failure Hermes still sends an apology
                     await self._close(frame)
                 if not frame.cancelled:
@@ -309,8 +314,8 @@ class Turns:
             return False
         item = inbox.start(update_id)
         frame.inbox, frame.update_id, frame.item, frame.stage = inbox, update_id, item, "handling"
-        frame.intended = frame.sent = frame.tried = frame.joined = 0
-        frame.failed = frame.cancelled = False
+        frame.intended = frame.sent = frame.tried = frame.joined = frame.asides = 0
+        frame.failed = frame.cancelled = frame.cut = frame.whole = False
         frame.session = frame.session or session
         opening = asyncio.ensure_future(self._hold.write(self._hold.ledger.start, messages, session))
         try:
@@ -339,8 +344,8 @@ class Turns:
         turn, frame.turn = frame.turn, None
         if turn is None:
             return
-        if self._hold.stopping and not frame.sent and (frame.muted or frame.cancelled):
-            return  # stays open in the journal: whoever starts next takes it up again
+        if self._hold.stopping and (frame.muted or frame.cancelled) and not (frame.sent and frame.whole):
+            return  # stays open in the journal: whoever starts next takes it up again, or reports it when a part of it is out
         outcome = _outcome(frame)
         self.answered += outcome == "answered"
         self.errors += outcome == "failed"
@@ -360,9 +365,31 @@ def streaming(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitabl
     return run
 
 
+def aside(original: Callable[[Any, str], Awaitable[bool]]) -> Callable[[Any, str], Awaitable[bool]]:
+    """Around a remark that the model makes beside a tool call: it goes out while its turn works on, and is no part of the answer.
+
+    Now and then Hermes takes the last one for the answer and sends nothing more; the end of the turn then says that it was answered.
+    """
+
+    async def send(self: Any, text: str) -> bool:
+        token = STREAM.set(False)
+        try:
+            delivered = await original(self, text)
+        finally:
+            STREAM.reset(token)
+        frame = FRAME.get()
+        if frame is not None and delivered:
+            frame.asides += 1
+        return delivered
+
+    return send
+
+
 def _outcome(frame: Frame) -> TurnOutcome:
     if frame.sent:
         return "answered"
     if frame.cancelled or frame.muted:
         return "cancelled"
-    return "failed" if frame.failed else "no_reply"
+    if frame.failed:
+        return "failed"
+    return "answered" if frame.asides else "no_reply"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -24,6 +25,8 @@ _NOTHING = b'{"ok":true,"result":[]}'
 _NO_REPLY = frozenset({"sendchataction", "sendmessagedraft", "sendrichmessagedraft", "sendinvoice", "sendgift"})
 _EDITS = ("edited_message", "edited_channel_post", "edited_business_message")
 _MESSAGES = ("message", "channel_post", "business_message", *_EDITS)
+_COMMAND = re.compile(r"\s*(@\w+\s+)*/")
+"""As Hermes reads one: in an edit or under a picture too, and behind the name of a bot that is spoken to."""
 
 
 def tap_polls(request: Any, hold: Hold, fetched: Fetched, polled: Callable[[], None]) -> None:
@@ -164,15 +167,16 @@ def kind_of(body: Mapping[str, Any]) -> UpdateKind:
     """Return what an update is, as far as its treatment differs."""
     if "callback_query" in body:
         return "callback"
+    message = _message(body)
+    album = bool(message.get("media_group_id"))
+    words = str(message.get("text") or message.get("caption") or "")
+    if _COMMAND.match(words) and not album:
+        return "command"
     if any(name in body for name in _EDITS):
         return "edit"
-    message = _message(body)
-    if message.get("media_group_id"):
+    if album:
         return "album"
-    text = message.get("text")
-    if isinstance(text, str):
-        return "command" if text.lstrip().startswith("/") else "text"
-    return "other"
+    return "text" if isinstance(message.get("text"), str) else "other"
 
 
 def chat_of(body: Mapping[str, Any]) -> str:

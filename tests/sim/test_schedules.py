@@ -121,6 +121,12 @@ def test_a_blue_whose_loop_hangs_when_it_should_let_go_is_seized_from_and_ended(
         assert "ended_silent" in _how(records)
 
 
+def test_a_blue_whose_loop_hangs_in_the_middle_of_letting_go_polls_again_after_the_rollback() -> None:
+    """Green hangs too, and cannot seize: nobody says fault, since a hanging loop is the other side's to judge."""
+    for records in _play(_fails("pause", "blue", "half"), Fault("hang", "both", point=("half", "pause"), for_s=40.0)):
+        assert _types(records).count("BLUE_SERVING") == 1
+
+
 def test_a_green_that_was_spawned_for_another_request_does_not_enter_this_one() -> None:
     for records in _play(Fault("rollback", point=("spawned", "")), Fault("promote", point=("spawned", "")), bake_s=0.5):
         asked = [r.event.runtime for r in records if isinstance(r.event, e.HandoffRequested)]

@@ -669,12 +669,13 @@ def _part(n: int, *, sent: bool, of: int | None = None) -> list[e.Event]:
 FATES: list[tuple[str, list[e.Event], e.UpdateKind, e.SettledAs | None]] = [
     ("nothing was said", [], "text", None),
     ("a command had run", [], "command", "abandoned"),
-    ("everything was sent", _part(0, sent=True), "text", "answered"),
+    ("everything was sent", _part(0, sent=True, of=1), "text", "answered"),
+    ("a part was sent, of nobody knows how many", _part(0, sent=True), "text", "ambiguous"),
     ("every part was sent", _part(0, sent=True, of=2) + _part(1, sent=True), "text", "answered"),
     ("a part was never intended", _part(0, sent=True, of=2), "text", "ambiguous"),
     ("a part may have been sent", _part(0, sent=False), "text", "ambiguous"),
     ("the second part may have been sent", _part(0, sent=True) + _part(1, sent=False), "text", "ambiguous"),
-    ("a command's answer was sent", _part(0, sent=True), "command", "answered"),
+    ("a command's answer was sent", _part(0, sent=True, of=1), "command", "answered"),
 ]
 
 

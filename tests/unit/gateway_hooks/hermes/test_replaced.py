@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -20,8 +21,14 @@ from gateway_hooks.hermes.others import Others
 from gateway_hooks.hermes.queues import Queues
 from gateway_hooks.hermes.telegram import Telegram
 from gateway_hooks.hermes.turns import FRAME, Frame, Turns
+from gateway_hooks.inbox import Inbox as Ledger
+from journal.pseudonyms import Pseudonyms
+from journal.record import Draft, Writer
+from journal.store import Journal
+from tests.builders import connected, process, started
 
 CHAT = "a chat"
+BLUE = Writer(process(1), "operator")
 
 
 @dataclass(eq=False)
@@ -391,5 +398,45 @@ def test_who_looks_after_what_hermes_drops_looks_again_after_an_error(monkeypatc
         await asyncio.wait({asyncio.ensure_future(again.wait()), janitor}, return_when=asyncio.FIRST_COMPLETED)
         assert not janitor.done()
         janitor.cancel()
+
+    play(story)
+
+
+def test_what_waited_for_the_adapter_that_was_torn_down_comes_before_what_the_new_one_polls() -> None:
+    async def story() -> None:
+        scene = Scene()
+        scene.accepted(11)
+        scene.adapter.tear_down()
+        before: list[str] = []
+        new = Adapter(lambda: before.extend(fed(new)))
+        scene.made(new)
+        await new._start_polling_resilient(drop_pending_updates=False, error_callback=None)
+        assert before == ["11"]
+
+    play(story)
+
+
+def test_a_batch_whose_poll_was_thrown_away_while_it_was_journaled_is_fed_from_here(journal: Journal) -> None:
+    journal.append(Draft(started()), Draft(connected()), writer=BLUE)
+    ledger = Ledger(journal, Pseudonyms(b"k" * 32), BLUE, lambda n: b"x" * n, taking=True)
+
+    async def story() -> None:
+        scene, busy = Scene(), threading.Event()
+        scene.hold.ledger = ledger
+        account, update = scene.account(scene.adapter), Update("11", "text", CHAT, b"11", "1")
+        other = asyncio.ensure_future(scene.hold.write(busy.wait, 10))
+        await asyncio.sleep(0)
+        poll = asyncio.ensure_future(account._fetched((update,), 12))
+        await asyncio.sleep(0)
+        poll.cancel()  # as the library does with the poll that is under way, whenever polling is begun anew
+        await asyncio.gather(poll, return_exceptions=True)
+        busy.set()
+        await other
+        while "11" not in account.inbox:
+            await asyncio.sleep(0.01)
+        assert [t.update.update_id for t in account.inbox.unseen(older_than_s=0, now_s=10**9)] == ["11"]
+        assert await account._fetched((update,), 12), "the platform hands it over again"
+        assert account.inbox.see("11") is not None
+        assert account.inbox.see("11") is None
 
     play(story)

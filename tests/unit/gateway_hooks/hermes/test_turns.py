@@ -1,33 +1,51 @@
-"""Turns of Hermes over a real journal that cannot be written at the moment that matters."""
+"""Turns of Hermes over a real journal that cannot be written at the moment that matters, or whose process ends in their midst."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gateway_hooks.gateway import Ticket, Update
+from gateway_hooks.hermes import wire
 from gateway_hooks.hermes.hold import Hold
 from gateway_hooks.hermes.inbox import Inbox
 from gateway_hooks.hermes.queues import Queues
-from gateway_hooks.hermes.turns import FRAME, Turns
+from gateway_hooks.hermes.turns import FRAME, STREAM, Turns, aside
 from gateway_hooks.inbox import Inbox as Ledger
+from gateway_hooks.settling import settle
+from journal import events as e
 from journal.errors import Busy, DiskTrouble, HandoffError
 from journal.pseudonyms import Pseudonyms
 from journal.record import Draft, Writer
 from journal.store import Journal, Reader
 from tests.builders import connected, process, started
 
-BLUE = Writer(process(1), "operator")
+BLUE, LATER = Writer(process(1), "operator"), Writer(process(2), "operator")
 TROUBLE = [pytest.param(error, id=type(error).__name__) for error in (Busy("held", holder=None), DiskTrouble("full"))]
 
 
+async def nothing() -> None:
+    pass
+
+
+class Request:
+    """The library's request object; the platform takes whatever comes."""
+
+    async def do_request(self, _url: str) -> tuple[int, bytes]:
+        return 200, b'{"ok":true,"result":{"message_id":7}}'
+
+
 class Chat:
-    """One chat of a Hermes that says yes to everything. ``answered`` has update id and turn of what was run."""
+    """One chat of a Hermes that says yes to everything. ``answered`` has update id and turn of what was run.
+
+    ``works`` is what the agent does before it has its answer.
+    """
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
@@ -42,13 +60,59 @@ class Chat:
         queues.watch(SimpleNamespace(_pending_messages={}), self.inbox)
         self.turns = Turns(self.hold, queues, runner, lambda *_: None)
         self.answered: list[tuple[int, int | None]] = []
+        self.works: Callable[[], Awaitable[None]] = nothing
         self.door = self.turns.door(self._hermes)
+        self._request = Request()
+        wire.tap_sends(self._request, self.hold)
 
     async def _hermes(self, event: Any) -> str:
         frame = FRAME.get()
         assert frame is not None
         self.answered.append((event.platform_update_id, frame.turn))
+        await self.works()
         return "reply"
+
+    async def says(self) -> None:
+        """Something goes out to the chat."""
+        await self._request.do_request("https://api/bot/sendMessage")
+
+    async def remarks(self) -> None:
+        """The model says a word beside a tool call, by the consumer of streamed replies."""
+
+        async def send_commentary(_consumer: Any, _text: str) -> bool:
+            await self.says()
+            return True
+
+        token = STREAM.set(True)
+        await aside(send_commentary)(None, "let me look into that first")
+        STREAM.reset(token)
+
+    async def is_told_to_stop(self) -> None:
+        """As Hermes does it when its process gets SIGTERM: it is marked, then what runs is interrupted."""
+        self.hold.stopping = True
+        self.turns.doom()
+
+    async def ends_well(self) -> None:
+        """Hermes' last call for an event."""
+        await self.turns.hook(lambda *_: nothing())("on_processing_complete", None, SimpleNamespace(value="success"))
+
+    def dies(self) -> None:
+        """Its process is lost, and another one that serves has settled it."""
+        lost = settle(self.journal.catch_up(), "blue", BLUE.process, "died")
+        self.journal.append(*lost, Draft(started()), Draft(connected()), writer=LATER)
+
+    def taken_up(self) -> list[int]:
+        """What the other process takes up, by update id."""
+        fed: list[Ticket] = []
+        ledger = Ledger(self.journal, Pseudonyms(b"k" * 32), LATER, lambda n: b"x" * n, taking=True)
+        with closing(Reader(self.journal.path)) as reader:
+            ledger.take_up(self.journal.head, reader, fed.append)
+        return [int(ticket.update.update_id) for ticket in fed]
+
+    def became(self) -> list[str]:
+        """As what the messages of the record were settled, in their order."""
+        with closing(Reader(self.journal.path)) as reader:
+            return [r.event.outcome for r in reader.all() if isinstance(r.event, e.MessageSettled)]
 
     def comes(self, number: int) -> Ticket:
         """The platform hands a text over, and a handler gets it."""
@@ -198,4 +262,111 @@ def test_a_turn_whose_end_could_not_be_written_is_ended_later(chat: Chat, error:
     assert chat.turns.count() == 0
     assert chat.journal.head.turns
     chat.ledger.pay()
+    assert (chat.journal.head.turns, chat.journal.head.messages) == ({}, {})
+
+
+# --------------------------------------------------------------------------- turns that are cut off
+
+
+async def killed() -> None:
+    """A process that is killed does nothing more: here its task."""
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["killed", "told to stop"])
+def test_a_remark_beside_a_tool_call_is_no_answer_when_the_turn_is_cut_off_after_it(chat: Chat, told: bool) -> None:
+    chat.comes(7)
+
+    async def works() -> None:
+        await chat.remarks()
+        if told:
+            await chat.is_told_to_stop()
+        else:
+            chat.dies()
+        await killed()
+
+    chat.works = works
+    with suppress(asyncio.CancelledError):
+        chat.runs(7)
+    if told:
+        chat.dies()
+    assert (chat.became(), chat.taken_up()) == ([], [7])
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["killed", "told to stop"])
+def test_an_answer_that_is_cut_off_between_its_parts_is_not_good(chat: Chat, told: bool) -> None:
+    chat.comes(7)
+
+    async def meanwhile() -> None:
+        await chat.says()
+        if told:
+            await chat.is_told_to_stop()
+        else:
+            chat.dies()
+        await killed()
+
+    with suppress(asyncio.CancelledError):
+        chat.runs(7, meanwhile=meanwhile)
+    if told:
+        chat.dies()
+    assert (chat.became(), chat.taken_up()) == (["ambiguous"], [])
+
+
+def test_an_answer_that_is_out_is_good_though_the_process_was_told_to_stop_meanwhile(chat: Chat) -> None:
+    chat.comes(7)
+
+    async def meanwhile() -> None:
+        await chat.is_told_to_stop()
+        await chat.says()
+        await chat.ends_well()
+
+    chat.runs(7, meanwhile=meanwhile)
+    assert chat.became() == ["answered"]
+
+
+def test_what_was_said_of_an_answer_before_the_process_was_told_to_stop_is_not_all_of_it(chat: Chat) -> None:
+    chat.comes(7)
+
+    async def streams() -> None:
+        STREAM.set(True)
+        await chat.says()
+        await chat.is_told_to_stop()
+
+    chat.works = streams
+    chat.runs(7, meanwhile=chat.ends_well)
+    chat.dies()
+    assert chat.became() == ["ambiguous"]
+
+
+def test_a_remark_that_hermes_takes_for_the_answer_is_one(chat: Chat) -> None:
+    chat.comes(7)
+    chat.works = chat.remarks
+    chat.runs(7, meanwhile=chat.ends_well)
+    assert chat.became() == ["answered"]
+
+
+def test_the_end_of_a_turn_is_written_though_its_task_is_cancelled_while_it_waits_for_that(
+    chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat.comes(7)
+    free, write = threading.Event(), chat.hold.write
+
+    async def meanwhile() -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        other = asyncio.ensure_future(write(free.wait, 10))  # another chat's call, in the one thread that writes
+
+        async def written(call: Callable[..., Any], *arguments: Any) -> Any:
+            if call == chat.ledger.finish:
+                loop.call_soon(task.cancel)
+                loop.call_soon(free.set)
+            return await write(call, *arguments)
+
+        monkeypatch.setattr(chat.hold, "write", written)
+        await asyncio.sleep(0)
+        assert not other.done()
+
+    with suppress(asyncio.CancelledError):
+        chat.runs(7, meanwhile=meanwhile)
+    chat.hold._writer.shutdown()
     assert (chat.journal.head.turns, chat.journal.head.messages) == ({}, {})

@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 
 ANSWER = "answer"
+STEPS = "step by step"
+"""A text with these words is answered in two: a remark beside a call of a tool, then, as slowly as the text says, the answer."""
+REMARK = "one moment, first a look at the list"
 UNASKED = "unasked"
 _MARK = re.compile(r"\[(m\d+)(?: slow=(\d+(?:\.\d+)?))?\]")
 

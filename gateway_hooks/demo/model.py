@@ -2,7 +2,8 @@
 
 A turn is answered with the markers of all user messages after the last answer of the assistant, so two quick texts that
 a gateway merged are answered together. A turn without a marker is one that nobody asked for: ``unasked``. Calls that a
-gateway makes for itself, such as finding a title, are known by how their prompt begins and never count as turns.
+gateway makes for itself, such as finding a title, are known by how their prompt begins and never count as turns. A model that
+calls a tool says something beside it, as many do.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Literal, Self
 
 from aiohttp import web
 
-from gateway_hooks.demo.markers import answer, markers, slow_s
+from gateway_hooks.demo.markers import REMARK, STEPS, answer, markers, slow_s
 
 MODEL = "stand-in"
 SIDE_ANSWER = "A short talk"
@@ -127,23 +128,24 @@ class Model:
         asked = Asked(len(self._asked), kind, found, time.monotonic_ns(), bool(body.get("stream")), history)
         self._asked.append(asked)
         self._changed.set()
+        call = _call(body, len(self._asked)) if kind == "turn" and any(STEPS in text for text in texts) else None
         try:
-            if kind == "turn":
+            if kind == "turn" and call is None:
                 wait_s = max((slow_s(text) for text in texts), default=0.0)
                 if wait_s > 0:
                     await self._sleep(wait_s)
-            reply = SIDE_ANSWER if kind == "side" else answer(found)
-            response = await self._stream(request, body, reply) if asked.streamed else _whole(body, reply)
+            reply = REMARK if call else SIDE_ANSWER if kind == "side" else answer(found)
+            response = await self._stream(request, body, reply, call) if asked.streamed else _whole(body, reply, call)
         except (asyncio.CancelledError, ConnectionError):
             self._end(asked, "aborted")
             raise
         self._end(asked, "answered")
         return response
 
-    async def _stream(self, request: web.Request, body: Json, reply: str) -> web.StreamResponse:
+    async def _stream(self, request: web.Request, body: Json, reply: str, call: Json | None) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
         await response.prepare(request)
-        async for chunk in _chunks(body, reply):
+        async for chunk in _chunks(body, reply, call):
             await response.write(b"data: " + chunk + b"\n\n")
         await response.write_eof()
         return response
@@ -154,10 +156,10 @@ class Model:
 
 
 def unanswered(messages: Sequence[Json]) -> tuple[str, ...]:
-    """Return the texts of the user messages after the last assistant message that says something, oldest first."""
+    """Return the texts of the user messages after the last answer of the assistant, oldest first."""
     texts: list[str] = []
     for said in reversed(messages):
-        if said.get("role") == "assistant" and text_of(said):
+        if said.get("role") == "assistant" and text_of(said) and not said.get("tool_calls"):
             break
         if said.get("role") == "user":
             texts.append(text_of(said))
@@ -186,16 +188,29 @@ def _usage(body: Json, reply: str) -> Json:
     }
 
 
-def _whole(body: Json, reply: str) -> web.Response:
-    choice = {"index": 0, "message": {"role": "assistant", "content": reply}, "finish_reason": "stop"}
+def _call(body: Json, number: int) -> Json | None:
+    """A call of the gateway's own list of things to do, or of what it has; None once it was made, and where there are no tools."""
+    tools = sorted(tool["function"]["name"] for tool in body.get("tools") or [])
+    last = (body.get("messages") or [{}])[-1]
+    if not tools or last.get("role") == "tool":
+        return None
+    name = "todo" if "todo" in tools else tools[0]
+    return {"id": f"call_{number}", "type": "function", "function": {"name": name, "arguments": "{}"}}
+
+
+def _whole(body: Json, reply: str, call: Json | None) -> web.Response:
+    message: Json = {"role": "assistant", "content": reply} | ({"tool_calls": [call]} if call else {})
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if call else "stop"}
     head = {"id": "chatcmpl-stand-in", "object": "chat.completion", "created": int(time.time()), "model": MODEL}
     return web.json_response({**head, "choices": [choice], "usage": _usage(body, reply)})
 
 
-async def _chunks(body: Json, reply: str) -> AsyncIterator[bytes]:
+async def _chunks(body: Json, reply: str, call: Json | None) -> AsyncIterator[bytes]:
     head = {"id": "chatcmpl-stand-in", "object": "chat.completion.chunk", "created": int(time.time()), "model": MODEL}
     deltas: list[tuple[Json, str | None]] = [({"role": "assistant", "content": ""}, None)]
-    deltas += [({"content": reply}, None), ({}, "stop")]
+    deltas += [({"content": reply}, None)]
+    deltas += [({"tool_calls": [{"index": 0, **call}]}, None)] if call else []
+    deltas += [({}, "tool_calls" if call else "stop")]
     for delta, finish in deltas:
         choices = [{"index": 0, "delta": delta, "finish_reason": finish}]
         yield json.dumps({**head, "choices": choices}).encode()

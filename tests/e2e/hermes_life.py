@@ -49,6 +49,7 @@ class Life(Rig):
         journal: Whether the home has a journal.
         plugins: What ``plugins.enabled`` names; ``jobs`` starts background processes (`jobs_plugin`).
         env: Laid over the gateway's environment.
+        config: Laid over Hermes' config.
     """
 
     def __init__(
@@ -59,10 +60,12 @@ class Life(Rig):
         journal: bool = True,
         plugins: Collection[str] = (PLUGIN,),
         env: Mapping[str, str] | None = None,
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(folder, "hermes", python=python, installed=journal)
         self._plugins = tuple(plugins)
         self._env = dict(env or {})
+        self._config = config
         self._markers = 0
         if JOBS in self._plugins:
             plugin = self.home / "plugins" / JOBS
@@ -76,6 +79,7 @@ class Life(Rig):
         env = write_home(
             self.home, bot_url=self.bot.base_url, bot_file_url=self.bot.base_file_url, model_url=self.model.base_url,
             token=self.bot.token, users=PEOPLE, plugins=self._plugins, base={**base, MARK: str(self.folder)},
+            extra_config=self._config,
         )  # fmt: skip
         del env["HERMES_GATEWAY_MAX_STARTS"]
         return [self._python, "-m", "hermes_cli.main", "gateway", "run", "-v"], env | self._env

@@ -17,7 +17,7 @@ from aiohttp import web
 from gateway_hooks.demo.botapi import BotApi
 from gateway_hooks.demo.hermes_home import write_home
 from gateway_hooks.demo.load import FIRST_CHAT
-from gateway_hooks.demo.markers import mark
+from gateway_hooks.demo.markers import STEPS, mark
 from gateway_hooks.demo.rig import MARK, Rig
 from gateway_hooks.demo.shapes import Json
 from gateway_hooks.demo.whopolls import WhoHolds
@@ -33,8 +33,13 @@ LIMITS = Limits(
     requested_s=30, init_s=90, ack_s=20, active_s=40, rolling_back_s=15, silent_s=15, frozen_s=2, sample_s=0.5
 )
 ECHO = "echo"
-NO_REVIEWS = {"memory": {"nudge_interval": 0}, "skills": {"creation_nudge_interval": 0}}
-"""Every tenth turn of a chat makes Hermes go over it again in the background, which costs as much as two turns and says nothing."""
+CONFIG = {
+    "memory": {"nudge_interval": 0},
+    "skills": {"creation_nudge_interval": 0},
+    "display": {"platforms": {"telegram": {"interim_assistant_messages": True}}},
+}
+"""What the model says beside a call of a tool goes out, as by default. Reviews are off: every tenth turn of a chat makes Hermes go over
+it again in the background, which costs as much as two turns and says nothing."""
 BOOT_S = 90.0
 STILL_S = 90.0
 """When nothing was settled or accepted for so long, and nobody was killed, the run stands still, and that is a finding."""
@@ -114,7 +119,7 @@ class Soak(Rig):
         env = write_home(
             self.home, bot_url=self.bot.base_url, bot_file_url=self.bot.base_file_url, model_url=self.model.base_url,
             token=self.bot.token, users=range(FIRST_CHAT, FIRST_CHAT + self.options.chats),
-            plugins=("handoff-journal", ECHO), base=base, extra_config=NO_REVIEWS,
+            plugins=("handoff-journal", ECHO), base=base, extra_config=CONFIG,
         )  # fmt: skip
         return command, env
 
@@ -171,7 +176,7 @@ class Soak(Rig):
             self._do(line)
 
     def _do(self, line: Line) -> None:
-        words = f"what about {mark(line.marker, slow_s=line.slow_s)}"
+        words = f"{STEPS if line.kind == 'steps' else 'what about'} {mark(line.marker, slow_s=line.slow_s)}"
         written = self._messages.setdefault(line.chat, [])
         match line.kind:
             case "album":
@@ -179,6 +184,8 @@ class Soak(Rig):
                 self.lines[second] = line
             case "press":
                 update = self.bot.press(line.chat, 1, "cp:0")
+            case "command" if written and int(line.marker[1:]) % 3 == 0:  # somebody corrects it
+                update = self.bot.edit(line.chat, written[-1], f"/{ECHO} {mark(line.marker)}")
             case "command":
                 update = self.bot.say(line.chat, f"/{ECHO} {mark(line.marker)}")
             case "edit" if written:

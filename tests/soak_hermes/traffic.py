@@ -9,9 +9,9 @@ from typing import Literal
 
 from gateway_hooks.demo.load import FIRST_CHAT
 
-Kind = Literal["text", "pair", "slow", "behind", "album", "edit", "command", "press"]
+Kind = Literal["text", "pair", "slow", "behind", "steps", "album", "edit", "command", "press"]
 SHARES: dict[Kind, float] = {
-    "text": 0.72, "pair": 0.08, "slow": 0.03, "album": 0.05, "edit": 0.04, "command": 0.05, "press": 0.03,
+    "text": 0.67, "pair": 0.08, "slow": 0.03, "steps": 0.05, "album": 0.05, "edit": 0.04, "command": 0.05, "press": 0.03,
 }  # fmt: skip
 """How often each comes up. Of a pair and an album two messages come, of a slow one perhaps another that waits behind it."""
 PAIR_S = (0.02, 0.12)
@@ -24,8 +24,8 @@ QUICK_S = (None, None, 0.1, 0.3)
 class Line:
     """One thing that somebody will do: seconds after the start, where, and what its answer repeats.
 
-    ``slow_s`` is how long the model takes over it. Of an album two photos come at once, the other with words about ``second``: Hermes
-    answers both together, or one by one when it was slow to fetch them.
+    ``slow_s`` is how long the model takes over it; one that goes by steps is remarked upon before that. Of an album two photos come at
+    once, the other with words about ``second``: Hermes answers both together, or one by one when it was slow to fetch them.
     """
 
     at_s: float
@@ -63,6 +63,8 @@ def _lines(at_s: float, chat: int, dice: random.Random, before: int) -> Iterator
         yield Line(at_s, chat, "slow", marker, slow_s=round(dice.uniform(*SLOW_S), 1))
         if dice.random() < 0.5:
             yield Line(at_s + dice.uniform(*BEHIND_S), chat, "behind", next_marker)
+    elif kind == "steps":
+        yield Line(at_s, chat, "steps", marker, slow_s=round(dice.uniform(*SLOW_S), 1))
     elif kind == "pair":
         yield Line(at_s, chat, "pair", marker, slow_s=dice.choice(QUICK_S))
         yield Line(at_s + dice.uniform(*PAIR_S), chat, "pair", next_marker)

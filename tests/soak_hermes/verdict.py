@@ -27,7 +27,7 @@ from tests.soak_hermes.echo_plugin import NOTES
 from tests.soak_hermes.life import Soak
 from tests.soak_hermes.traffic import Line
 
-IN_ORDER = ("text", "pair", "slow", "behind", "edit")
+IN_ORDER = ("text", "pair", "slow", "behind", "steps", "edit")
 """Who says these one after the other is answered so. An album waits for its other photos, and a command may pass who waits."""
 KNOWABLE_NS = 250_000_000
 """A process that was killed so soon after it had recorded an intent may not have begun the request, and nobody can tell afterwards.

@@ -38,8 +38,8 @@ CONFIG = {
     "skills": {"creation_nudge_interval": 0},
     "display": {"platforms": {"telegram": {"interim_assistant_messages": True}}},
 }
-"""What the model says beside a call of a tool goes out, as by default. Reviews are off: every tenth turn of a chat makes Hermes go over
-it again in the background, which costs as much as two turns and says nothing."""
+"""What the model says beside a call of a tool goes out, as by default. Reviews are off: every tenth turn of a chat makes Hermes
+go over it again in the background, which costs as much as two turns and says nothing."""
 BOOT_S = 90.0
 STILL_S = 90.0
 """When nothing was settled or accepted for so long, and nobody was killed, the run stands still, and that is a finding."""

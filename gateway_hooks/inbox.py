@@ -136,7 +136,9 @@ class Inbox:
         if seq not in waiting or head.messages[seq].chat in self._unread:
             return False
         lane = head.messages[seq].chat
-        if any(head.messages[s].chat == lane for s in waiting if s < seq) or self._overtakes(head, seq):
+        if any(head.messages[s].chat == lane for s in waiting if s < seq):
+            return False
+        if self._overtakes(head, seq) or self._comes_late(head, seq):
             return False
         self._dispatched.add(seq)
         return True

@@ -272,6 +272,7 @@ def test_one_that_comes_back_is_not_fed_behind_one_that_was_said_after_it(
             desk.blue.start([first], "s")
     desk.blue.trouble.over()
     assert desk.taken_up(desk.blue) == [], "the second one is about to begin"
+    assert not desk.accept(1).dispatch, "nor by the platform, which hands it over again"
     with pytest.raises(AlreadyTaken):
         desk.blue.start([second], "s")
     assert desk.taken_up(desk.blue) == [first, second]

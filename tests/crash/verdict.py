@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,9 +18,7 @@ from journal.store import Reader
 from journal.verify import verify
 from replay.check import check
 from tests.crash.stage import Stage
-
-KNOWABLE_NS = 250_000_000
-"""A process that was hurt so soon after it had recorded an intent may not have begun the request. Nobody can tell afterwards."""
+from tests.knowable import knowable_ns, slowest_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,10 @@ def judged(stage: Stage, unfinished: str, seconds: float) -> Outcome:
     ambiguous = {of[s] for s, outcome in _settled(records).items() if outcome == "ambiguous" and s in of}
     abandoned = {of[s] for s in _abandoned(records) if s in of}
     verdict = judge(said, calls, reported=ambiguous, end_ns=time.monotonic_ns())
-    unknown = {of[s] for s in _just_intended(records, notes) if s in of} & set(verdict.unfounded)
+    intents = _intents(records, of)
+    bound_ns = knowable_ns(slowest_ns(calls, lambda marker: intents.get(marker, [])))
+    unknown = {marker for marker, said_ in intents.items() if _just_intended(said_, notes, bound_ns)}
+    unknown &= set(verdict.unfounded)
     wrong = [unfinished] if unfinished else []
     wrong += [f"lost {m}" for m in verdict.lost if m not in unknown | abandoned]
     wrong += [f"answered twice {m}" for m in verdict.answered_twice]
@@ -99,16 +100,24 @@ def _abandoned(records: Sequence[Record]) -> set[int]:
     return {s for s, outcome in _settled(records).items() if outcome == "abandoned" and deaths.get(s, 0) >= 2}
 
 
-def _just_intended(records: Sequence[Record], notes: Sequence[dict[str, Any]]) -> set[int]:
-    """Messages whose reply was intended by a process in the very moment in which it was hurt."""
+def _intents(records: Sequence[Record], of: Mapping[int, str]) -> dict[str, list[Record]]:
+    """The intents of the turns over each message, by its mark."""
     turns = {r.seq: r.event.messages for r in records if isinstance(r.event, e.TurnStarted)}
-    found: set[int] = set()
+    found: dict[str, list[Record]] = {}
     for record in records:
-        if isinstance(record.event, e.ReplyIntended):
-            for note in notes:
-                if record.process.pid in note["victims"] and 0 <= note["at_ns"] - record.mono_ns <= KNOWABLE_NS:
-                    found |= set(turns[record.event.turn])
+        for message in turns[record.event.turn] if isinstance(record.event, e.ReplyIntended) else ():
+            if message in of:
+                found.setdefault(of[message], []).append(record)
     return found
+
+
+def _just_intended(intents: Sequence[Record], notes: Sequence[dict[str, Any]], bound_ns: int) -> bool:
+    """Whether one of these was said by a process in the very moment in which it was hurt."""
+    return any(
+        record.process.pid in note["victims"] and 0 <= note["at_ns"] - record.mono_ns <= bound_ns
+        for record in intents
+        for note in notes
+    )
 
 
 def told(outcome: Outcome) -> str:

@@ -25,7 +25,10 @@ def polled_by_whom_the_record_says(records: Sequence[Record], calls: Sequence[Ca
     A poll counts for the seqs that stand between its answer and the next one: its updates are accepted there.
     """
     compared, state = 0, State()
-    handed = {str(update): call for call in calls if call.method == "getUpdates" for update in call.update_ids}
+    polls = [call for call in calls if call.method == "getUpdates"]
+    handed = {
+        str(update): call for call in reversed(polls) for update in call.update_ids
+    }  # the first time, where it came again
     for record in records:
         state = apply(state, record)
         if record.type != "MESSAGE_ACCEPTED":

@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 
 from gateway_hooks.demo.judge import Verdict, judge
-from gateway_hooks.demo.markers import answered, markers
+from gateway_hooks.demo.markers import markers
 from gateway_hooks.demo.wire import Call
 from journal import events as e
 from journal.bell import read_head
@@ -23,15 +23,13 @@ from journal.record import Record
 from journal.store import Reader
 from journal.verify import verify
 from replay.check import check
+from tests.knowable import knowable_ns, slowest_ns
 from tests.soak_hermes.echo_plugin import NOTES
 from tests.soak_hermes.life import Soak
 from tests.soak_hermes.traffic import Line
 
 IN_ORDER = ("text", "pair", "slow", "behind", "steps", "edit")
 """Who says these one after the other is answered so. An album waits for its other photos, and a command may pass who waits."""
-KNOWABLE_NS = 250_000_000
-"""A process that was killed so soon after it had recorded an intent may not have begun the request, and nobody can tell afterwards.
-Where a reply of the same run took longer than half as long from its intent to the platform, twice that."""
 
 
 @dataclass(slots=True)
@@ -131,16 +129,16 @@ class Book:
 
     def measure(self, calls: Iterable[Call], of: Mapping[str, int]) -> None:
         """Find out how long a reply takes from its intent to the platform, at most, on this machine as it was."""
-        for call in calls:
-            for marker in answered(call.text or "") if call.message_id and call.pid else ():
-                intents = self._intents.get(self._accepted.get(str(of.get(marker, "")), 0), [])
-                mine = [r.mono_ns for r in intents if r.process.pid == call.pid and r.mono_ns <= call.begin_ns]
-                self.slowest_ns = max(self.slowest_ns, call.begin_ns - max(mine, default=call.begin_ns))
+
+        def intents(marker: str) -> Sequence[Record]:
+            return self._intents.get(self._accepted.get(str(of.get(marker, "")), 0), [])
+
+        self.slowest_ns = slowest_ns(calls, intents)
 
     def just_intended(self, update: int) -> bool:
         """Whether its reply was intended by a process in the very moment in which it was killed."""
         intents = self._intents.get(self._accepted.get(str(update), 0), [])
-        bound = max(KNOWABLE_NS, 2 * self.slowest_ns)
+        bound = knowable_ns(self.slowest_ns)
         return any(0 <= self._kills.get(r.process.pid, 0) - r.mono_ns <= bound for r in intents)
 
     def history(self, update: int) -> str:

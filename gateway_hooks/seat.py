@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from gateway_hooks import runtimes, wording
@@ -28,7 +29,8 @@ from journal.events import Process, Side
 from journal.head import Head
 from journal.pseudonyms import Pseudonyms
 from journal.record import Draft, Writer
-from journal.store import Journal, read_key
+from journal.store import Journal, Reader, read_key
+from journal.tail import Doorbell
 from replay.fold import State
 
 log = logging.getLogger("handoff_journal")
@@ -92,6 +94,25 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
     folder = home / "handoff"
     freed: list[Process] = []
     journal = _opened(folder, system, freed)
+    with ExitStack() as undo:  # what can fail is made before anything is said
+        reader = undo.enter_context(closing(Reader(journal.path)))
+        bell = undo.enter_context(closing(Doorbell(folder / "bell")))
+        taken = _taken(home, gateway, env, system, journal, reader, bell, freed)
+        undo.pop_all()
+    return taken
+
+
+def _taken(
+    home: Path,
+    gateway: Gateway,
+    env: Mapping[str, str],
+    system: System,
+    journal: Journal,
+    reader: Reader,
+    bell: Doorbell,
+    freed: list[Process],
+) -> Seat:
+    folder = journal.folder
     found = journal.head
     me = system.me()
     spawned = env.get(ROLE) == "green"
@@ -141,7 +162,7 @@ def take(home: Path, gateway: Gateway, env: Mapping[str, str]) -> Seat:
 
     manager = Manager(
         journal, gateway, inbox, system, writer, spawn, polling=serving, freed=freed[-1] if freed else None,
-        idle_sample_s=_seconds(env.get(SAMPLE_S, "")),
+        reader=reader, bell=bell, idle_sample_s=_seconds(env.get(SAMPLE_S, "")),
     )  # fmt: skip
     log.info("took the seat of %s, %s", side, "serving" if serving else "waiting")
     is_main = not spawned and watched(env)

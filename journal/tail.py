@@ -19,16 +19,23 @@ if TYPE_CHECKING:
 
 TIMER_S = 1.0
 """How long an event whose bell never rang can stay unseen."""
+AGAIN_S = 60.0
+"""After so much waiting a kernel that had no watch left for us is asked again; twice as much each time, up to ``RARELY_S``."""
+RARELY_S = 24 * 3600.0
 
 
 class Doorbell(FileSystemEventHandler):
-    """Watches the bell's folder. ``wait`` returns at a ring, at ``poke``, or when its time is up; it never says why."""
+    """Watches the bell's folder. ``wait`` returns at a ring, at ``poke``, or when its time is up; it never says why.
+
+    Where the kernel has no watch, descriptor or thread left for it, the timer alone carries it: neither making nor waiting raises.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._rung = threading.Event()
         self._observer: Any = None
         self._inode: int | None = None
+        self._refused_s = self._rest_s = 0.0
         self._arm()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
@@ -47,7 +54,8 @@ class Doorbell(FileSystemEventHandler):
         """Sleep until something may be new, at most ``timeout_s``."""
         if self._arm():  # what rang there before nobody heard
             return
-        self._rung.wait(timeout_s)
+        if not self._rung.wait(timeout_s):
+            self._rest_s -= timeout_s
         self._rung.clear()
 
     def _arm(self) -> bool:
@@ -56,23 +64,38 @@ class Doorbell(FileSystemEventHandler):
             inode = self._folder.stat().st_ino
         except OSError:
             return False
-        if inode == self._inode:
+        if inode == self._inode or self._rest_s > 0:
             return False
         self.close()
-        observer = Observer()
-        observer.daemon = True
-        with suppress(OSError):  # out of inotify watches: the timer carries it alone
-            observer.schedule(self, str(self._folder))
-            observer.start()
-            self._observer, self._inode = observer, inode
+        self._inode = None
+        try:
+            self._observer = Observer()
+            self._observer.daemon = True
+            self._observer.schedule(self, str(self._folder))
+            self._inode = inode  # before the first event: the folder's end sets it back
+            self._observer.start()
+            self._refused_s = 0.0
+        except (OSError, RuntimeError) as error:
+            self.close()
+            self._inode = None
+            if not isinstance(
+                error, FileNotFoundError
+            ):  # that one is back in a moment; a limit stays, and older watchdogs
+                self._refused_s = min(
+                    2 * self._refused_s or AGAIN_S, RARELY_S
+                )  # leave their descriptors open each time
+                self._rest_s = self._refused_s
         return self._inode == inode
 
     def close(self) -> None:
         """Stop watching."""
-        if self._observer is not None:
-            self._observer.stop()
-            self._observer.join(timeout=2)
-            self._observer = None
+        observer, self._observer = self._observer, None
+        if observer is not None:
+            with suppress(
+                OSError, RuntimeError
+            ):  # one that has not begun has descriptors too, but no thread to wait for
+                observer.stop()
+                observer.join(timeout=2)
 
 
 class Tail:

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import queue
 import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
+from journal import tail
 from journal.bell import LOOK_NS, Bell
 from journal.record import Draft, Record
 from journal.store import PAGE, Journal, Reader
@@ -157,6 +161,70 @@ def test_a_doorbell_without_a_folder_finds_it_later(tmp_path: Path) -> None:
     assert doorbell._rung.wait(WAIT_S)
     doorbell.close()
     ringer.close()
+
+
+class Refused:
+    """An observer for which the kernel has nothing left, when it is made or when it begins."""
+
+    made: ClassVar[list[Refused]] = []
+    at, number = "start", errno.ENOSPC
+
+    def __init__(self) -> None:
+        self.made.append(self)
+        self.stopped = self.at == "made"  # then there is nothing to stop
+        if self.stopped:
+            raise OSError(self.number, os.strerror(self.number))
+
+    def schedule(self, *_: object) -> None: ...
+
+    def start(self) -> None:
+        if self.at == "thread":
+            raise RuntimeError("can't start new thread")
+        raise OSError(self.number, os.strerror(self.number))
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def join(self, timeout: float) -> None:
+        raise RuntimeError("cannot join thread before it is started")
+
+
+@pytest.mark.parametrize(("at", "number"), [("start", errno.ENOSPC), ("made", errno.EMFILE), ("thread", 0)])
+def test_a_doorbell_that_is_refused_waits_by_its_timer_and_asks_again_ever_more_rarely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str, number: int
+) -> None:
+    made: list[Refused] = []
+    monkeypatch.setattr(Refused, "made", made)
+    monkeypatch.setattr(Refused, "at", at)
+    monkeypatch.setattr(Refused, "number", number)
+    monkeypatch.setattr(tail, "AGAIN_S", 0.01)
+    with monkeypatch.context() as refused:
+        refused.setattr(tail, "Observer", Refused)
+        doorbell = Doorbell(tmp_path)
+        asked = []
+        for _ in range(8):
+            doorbell.wait(0.01)
+            asked.append(len(made))
+    assert asked == [1, 2, 2, 3, 3, 3, 3, 4]
+    assert all(observer.stopped for observer in made)
+    for _ in range(9):
+        doorbell.wait(0.01)
+    (tmp_path / "rung").touch()
+    assert doorbell._rung.wait(WAIT_S), "once there is something left it hears"
+    doorbell.close()
+
+
+def test_a_folder_that_went_while_it_was_being_watched_is_looked_for_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Refused, "number", errno.ENOENT)
+    with monkeypatch.context() as gone:
+        gone.setattr(tail, "Observer", Refused)
+        doorbell = Doorbell(tmp_path)
+    doorbell.wait(0)
+    (tmp_path / "rung").touch()
+    assert doorbell._rung.wait(WAIT_S)
+    doorbell.close()
 
 
 def test_a_poke_wakes_the_waiter(tmp_path: Path) -> None:

@@ -49,7 +49,11 @@ Spawner = Callable[[State], Process]
 
 
 class Manager(threading.Thread):
-    """Drives a gateway's side of every handoff, until its process ends."""
+    """Drives a gateway's side of every handoff, until its process ends.
+
+    ``leaving`` is set once its process was asked to end. Whoever asks may have asked the other side too, so what becomes of that is
+    no ground for anything any more: it still samples, pays what it owes and lets go, and decides nothing else.
+    """
 
     def __init__(
         self,
@@ -74,9 +78,7 @@ class Manager(threading.Thread):
         self._journal = journal
         self._gateway = gateway
         self._inbox = inbox
-        self._world = world
-        self._writer = writer
-        self._spawner = spawner
+        self._world, self._writer, self._spawner = world, writer, spawner
         self._names = Pseudonyms((journal.folder / "key").read_bytes())
         self._reader = reader or Reader(journal.path)
         self._bell = bell or Doorbell(journal.folder / "bell")
@@ -86,7 +88,7 @@ class Manager(threading.Thread):
         self._examiner = Examiner(reader or Reader(journal.path))
         inbox.on_busy = self._free_gate
         self._over = threading.Event()
-        self.handed_over = False
+        self.handed_over = self.leaving = False
         self._reserve = Reserve(journal.folder)
         self._pace = Pace()
         self._idle_sample_s = idle_sample_s
@@ -103,7 +105,7 @@ class Manager(threading.Thread):
                 if self.step():
                     continue
                 troubles.clear()
-                self._bell.wait(self._next_wake_s())
+                self._bell.wait(ACTIVE_SAMPLE_S if self._state.head.open else 1.0)
             except IllegalTransition as error:  # the other side was faster: look again
                 log.info("decided too late: %s", error)
                 self._bell.wait(0.02)
@@ -138,19 +140,20 @@ class Manager(threading.Thread):
         view = self._seen.look(state, me, self._writer.process, self._world, self._gateway, self._bell.poke)
         self._sign.show(self._inbox.trouble.last is not None)
         if self._inbox.trouble.last is not None and not self._without.tries(view):
-            return self._without.act(state, view)
+            return not self.leaving and self._without.act(state, view)
         if self._sample(view, me):  # what was said before it counts, and the record shows that it was known
             self._state = state = state_of(self._reader, state)
             me = state.head.side_of(self._writer.process)
             if me is None:
                 return self._lost_seat()
             view = self._seen.look(state, me, self._writer.process, self._world, self._gateway, self._bell.poke)
-        diverged = self._examiner.look(state, view)
+        diverged = self._examiner.look(state, view) if not self.leaving else None
         if diverged is not None:
             self._decide(diverged)
             return True
         self._inbox.pay()
         action = d.decide(state, view)
+        action = action if not self.leaving or action == d.LetGo(active=False) else None
         acted = self._act(action, me) if action is not None else False
         if state.head.owner == me and self._seen.polling:
             self._serve_chats()
@@ -169,9 +172,6 @@ class Manager(threading.Thread):
         finally:
             self._gateway.end()
         return False
-
-    def _next_wake_s(self) -> float:
-        return ACTIVE_SAMPLE_S if self._state.head.open else 1.0
 
     # --------------------------------------------------------------------------------------- actions
 

@@ -69,12 +69,17 @@ class Seat:
         if not self._manager.is_alive():
             self._manager.start()
 
+    def leaving(self) -> None:
+        """The process was asked to end, and begins to: the manager decides nothing more. At once, from any thread."""
+        self._manager.leaving = True
+
     def ended(self) -> None:
-        """The gateway has stopped cleanly: stop the manager. A blue that has handed over may go on as the keeper: no return then."""
+        """The gateway has stopped cleanly: stop the manager. A blue that has handed over, and that nobody has asked to end, may go on
+        as the keeper: no return then."""
         self._manager.stop()
         if self._manager.is_alive():
             self._manager.join(timeout=5)
-        if self._manager.handed_over:
+        if self._manager.handed_over and not self._manager.leaving:
             self._keep()
 
 

@@ -276,6 +276,7 @@ class HermesGateway(Gateway):
         """Around ``stop()``: an owner stops as Hermes does; who holds nothing leaves without a trace."""
 
         async def stop(**options: Any) -> None:
+            self.on_leaving()
             if self.hold.held:
                 self.hold.stopping = True
                 self._accounts.let_go()
@@ -291,6 +292,9 @@ class HermesGateway(Gateway):
         if self.hold.held:
             await self._pause()
         await leaving.leave(self._runner, self._watchers, self.on_ended)
+
+    def on_leaving(self) -> None:
+        """Replaced by the plugin: the runner was asked to stop, and begins to."""
 
     def on_ended(self) -> None:
         """Replaced by the plugin: the runner has stopped cleanly."""

@@ -28,6 +28,8 @@ class Seat(Protocol):
 
     def running(self) -> None: ...
 
+    def leaving(self) -> None: ...
+
     def ended(self) -> None: ...
 
 
@@ -77,6 +79,7 @@ def enter(take: Take) -> HermesGateway | None:
         return None
     gateway.ledger = seat.ledger
     gateway.hold.set(seat.serving)
+    gateway.on_leaving = seat.leaving  # type: ignore[method-assign]
     gateway.on_ended = seat.ended  # type: ignore[method-assign]
     chat.offer(home)
     _entered.append(gateway)

@@ -29,7 +29,12 @@ async def _serve(home: Path, api: str, token: str) -> None:
     gateway = ReferenceGateway(home, api, token, _agent)
     place = seat.take(home, gateway, dict(os.environ))
     gateway.start(place.ledger)
-    when_asked_to_end(asyncio.get_running_loop(), gateway.end, ctrl_c=True)
+
+    def leave() -> None:
+        place.leaving()
+        gateway.end()
+
+    when_asked_to_end(asyncio.get_running_loop(), leave, ctrl_c=True)
     if place.serving:
         await asyncio.to_thread(gateway.connect)
     place.running()

@@ -227,6 +227,9 @@ class PuppetSeat:
         if self._server is None:
             self._server = _serve(self._strings, {"gateway": self._gateway, "ledger": self.ledger})
 
+    def leaving(self) -> None:
+        """The gateway was asked to stop."""
+
     def ended(self) -> None:
         """The gateway has stopped cleanly: cut the strings."""
         if self._server is not None:

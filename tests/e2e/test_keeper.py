@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway_hooks.demo.load import FIRST_CHAT
+from gateway_hooks.demo.markers import mark
 from gateway_hooks.demo.rig import Kill, Rig
 from gateway_hooks.demo.run import Options, run
 from gateway_hooks.orders import Operator
@@ -19,6 +21,7 @@ from replay.check import check
 from replay.fold import State
 from tests.builders import ROOT, WAIT_S
 
+SLOW_S = 6.0
 LIMITS = Limits(sample_s=0.5, silent_s=5.0, frozen_s=1.0, requested_s=20.0)
 
 
@@ -65,6 +68,12 @@ async def promote(rig: Rig, *, bake_s: float) -> None:
     await asyncio.to_thread(ask)
 
 
+async def begin(rig: Rig, who: Process) -> None:
+    """Say something that takes that gateway seconds to answer, and wait until it is at it."""
+    rig.bot.say(FIRST_CHAT, mark("m1", slow_s=SLOW_S))
+    await rig.until(lambda s: who in [turn.holder for turn in s.head.turns.values()], "it begins", timeout_s=WAIT_S)
+
+
 @asynccontextmanager
 async def kept(folder: Path, *, options: tuple[str, ...] = ()) -> AsyncIterator[Kept]:
     async with Rig(folder, "reference") as rig:
@@ -81,6 +90,34 @@ def test_a_killed_gateway_is_started_again_and_term_ends_both_with_its_exit_code
             assert await home.ended() == 0
             assert home.rig.system.probe(second) == "dead"
             assert check(home.rig.records()).differences == ()
+
+    asyncio.run(life())
+
+
+@pytest.mark.parametrize("slow", ["blue", "green"])
+def test_term_in_the_bake_leaves_the_handoff_as_it_is_however_long_one_side_takes(tmp_path: Path, slow: str) -> None:
+    """The other side is gone seconds before it, and the next start is the new runtime's."""
+
+    async def life() -> None:
+        async with kept(tmp_path) as home:
+            rig, blue = home.rig, await home.served()
+            if slow == "blue":
+                await begin(rig, blue)
+            await promote(rig, bake_s=3600.0)
+            green = await home.served(lambda s: s.head.phase == "baking")
+            if slow == "green":
+                await begin(rig, green)
+            said = rig.read().head.seq
+            home.send(home.keeper, signal.SIGTERM)
+            assert await home.ended() == 0
+            after = {record.type for record in rig.records() if record.seq > said}
+            assert "TURN_FINISHED" in after
+            assert not after & {"PROCESS_LOST", "HANDOFF_ROLLBACK", "BLUE_SERVING", "ADAPTER_CONNECTED"}
+            again = Kept(rig, rig.start(keeper=("--steady", "0s")))
+            assert await again.served() not in (blue, green)
+            state = rig.read()
+            assert (state.head.phase, state.head.owner) == ("baking", "green")
+            assert check(rig.records()).differences == ()
 
     asyncio.run(life())
 

@@ -303,6 +303,57 @@ def test_an_owner_that_never_gets_the_gate_while_nothing_can_be_written_comes_to
     assert green._inbox.trouble.alone
 
 
+@pytest.mark.parametrize("first", [GREEN, BLUE], ids=["green", "blue"])
+def test_both_sides_that_are_asked_to_end_leave_the_bake_as_it_is_whoever_goes_first(
+    town: Town, first: Process
+) -> None:
+    """As a service manager does at a stop, or the machine at a reboot: the other one is seen to end by one that is about to."""
+    last = BLUE if first == GREEN else GREEN
+    town.pass_s(DAY_S / 2)
+    for manager in town.sides.values():
+        manager.leaving = True
+    said = len(town.records())
+    town.kill(first)
+    town.pass_s(60.0, step_s=1.0)
+    assert {r.type for r in town.records()[said:]} <= {"HEALTH_SAMPLED"}
+    town.kill(last)
+    town.reboot()
+    again = Process(pid=7, started=7, boot=town.boot)
+    town.start(again, "green", serving=True)
+    state = town.pass_s(DAY_S)
+    assert (state.head.phase, state.head.green) == ("complete", again)
+    assert not check(town.records()).differences
+
+
+def test_adapters_that_go_down_as_both_sides_end_are_no_divergence(town: Town) -> None:
+    town.pass_s(DAY_S / 3, step_s=60.0)
+    for manager in town.sides.values():
+        manager.leaving = True
+    town.gateways[GREEN].polls = 0
+    assert town.pass_s(1200.0, step_s=1.0).divergence is None
+
+
+def test_a_green_that_was_asked_to_end_alone_lets_go_when_it_is_rolled_back_meanwhile(town: Town) -> None:
+    town.sides[GREEN].leaving = True
+    town.journals[0].append(
+        Draft(e.HandoffRollback(phase="baking", reason="operator")), writer=Writer(OPERATOR, "operator")
+    )
+    state = town.pass_s(5.0, step_s=1.0)
+    assert (state.head.phase, state.head.owner) == ("rolled_back", "blue")
+    assert GREEN not in town.dead
+
+
+def test_a_gateway_without_its_journal_that_was_asked_to_end_serves_nobody_alone(town: Town) -> None:
+    blue = town.sides[BLUE]
+    blue.leaving = True
+    blue._inbox.trouble.met(DiskTrouble("it is full"))
+    blue._seen.tried_ns = town.now().mono_ns
+    town.at_s += 0.1
+    assert not blue.step()
+    assert blue._inbox.trouble.spares is None
+    assert not blue._inbox.trouble.alone
+
+
 def complete(town: Town) -> State:
     """An hour of blue, which has a turn in the record that its gateway does not know; a bake, and its end by the operator."""
     town.start(BLUE, "blue", serving=True)

@@ -21,7 +21,7 @@ from gateway_hooks.health import Examiner
 from gateway_hooks.inbox import Inbox
 from gateway_hooks.lookout import Lookout
 from gateway_hooks.pacing import Pace
-from gateway_hooks.process import World
+from gateway_hooks.process import REAPED_S, World
 from gateway_hooks.settling import free_gate, settle
 from gateway_hooks.without import Without
 from journal import events as e
@@ -40,8 +40,6 @@ log = logging.getLogger("handoff_journal")
 ACTIVE_SAMPLE_S = 0.2
 RETRY_S = 0.3
 TIDY_S = 5.0
-REAPED_S = 1.0
-"""A dead process tells how it ended once its last thread is gone: milliseconds."""
 LOADS = 10
 """How often loading is tried before an owner serves without."""
 Spawner = Callable[[State], Process]

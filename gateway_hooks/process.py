@@ -34,6 +34,8 @@ FORCED = "HANDOFF_JOURNAL_FORCED"
 ENDS = frozenset({signal.SIGTERM, signal.SIGINT})
 PASSED_ON = (*ENDS, signal.SIGHUP, signal.SIGUSR1)
 """The signals that a small parent passes on; those in ``ENDS`` are for everybody, and for itself."""
+REAPED_S = 1.0
+"""A dead process tells how it ended once its last thread is gone: milliseconds."""
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -61,7 +63,7 @@ class System:
 
     def __init__(self) -> None:
         self._boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._children: dict[Process, subprocess.Popen[bytes]] = {}  # not by pid: a reaped one's is free for another
 
     def now(self) -> Stamp:
         """UTC nanoseconds for people, the monotonic clock for deadlines."""
@@ -123,7 +125,7 @@ class System:
         self.send(process, signal.SIGSTOP)
 
     def watch(self, process: Process, gone: Callable[[], None]) -> None:
-        """Call ``gone`` from a thread of its own once that incarnation has ended. Whoever watches must look now and then, too."""
+        """Call ``gone`` from a thread of its own once that incarnation has ended, reaped if ours. Look now and then, too."""
         try:
             fd = _pidfd(process)
         except Unseen:  # looking now and then is all that is left
@@ -137,6 +139,7 @@ class System:
                 with suppress(Unseen):
                     if self.probe(process) != "dead":
                         select.select([fd], [], [])
+                        self.exit_code(process, wait_s=REAPED_S)
             finally:
                 os.close(fd)
             gone()
@@ -165,12 +168,14 @@ class System:
         process = self.identify(child.pid)
         if process is None:
             raise HandoffError(f"{command[0]} ended at once", hint=f"look at {log}")
-        self._children[process.pid] = child
+        self._children[process] = child
         return process
 
     def spawn_green(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> Process:
         """Start green: a live process, never a fork of this one, that knows its role by its environment."""
-        return self.spawn(command, {**env, ROLE: "green"}, log)
+        process = self.spawn(command, {**env, ROLE: "green"}, log)
+        self.watch(process, lambda: None)  # reaps it: nobody looks at one that has said goodbye, or was never named
+        return process
 
     def carrying(self, variable: str, value: str) -> list[Process]:
         """Every living process of this user that was started with that environment variable, or by one that was."""
@@ -185,7 +190,7 @@ class System:
 
     def exit_code(self, process: Process, *, wait_s: float = 0.0) -> int | None:
         """How a process that this one spawned has ended (negative: by that signal), or None when it has not, or is not ours."""
-        child = self._children.get(process.pid)
+        child = self._children.get(process)
         if child is None:
             return None
         with suppress(subprocess.TimeoutExpired):
@@ -346,14 +351,9 @@ def output_of(
     """
     try:
         done = subprocess.run(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
+            list(command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False,
             env=dict(env) if env is not None else None,
-        )
+        )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise HandoffError(f"{command[0]} did not answer within {timeout_s:g} s") from error
     except OSError as error:

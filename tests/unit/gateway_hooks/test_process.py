@@ -106,6 +106,25 @@ def test_green_is_spawned_in_a_session_of_its_own_and_told_its_role(system: Syst
     assert log.stat().st_mode & 0o777 == 0o600
 
 
+def test_who_is_watched_is_reaped_and_its_exit_code_is_told_to_who_asks_later(system: System, tmp_path: Path) -> None:
+    gone = threading.Event()
+    process = system.spawn([sys.executable, "-c", "import time; time.sleep(60)"], {}, tmp_path / "log")
+    system.watch(process, gone.set)
+    system.send(process, signal.SIGTERM)
+    assert gone.wait(WAIT_S)
+    assert system.identify(process.pid) is None, "not even a zombie"
+    assert system.exit_code(process) == -signal.SIGTERM
+    assert system.exit_code(process.model_copy(update={"started": process.started + 1})) is None
+
+
+def test_a_green_at_which_nobody_looks_is_reaped(system: System, tmp_path: Path) -> None:
+    process = system.spawn_green([sys.executable, "-c", "raise SystemExit(75)"], {}, tmp_path / "log")
+    end = time.monotonic() + WAIT_S
+    while system.identify(process.pid) is not None:
+        assert time.monotonic() < end
+    assert system.exit_code(process) == 75
+
+
 def test_what_cannot_be_started_says_why(system: System, tmp_path: Path) -> None:
     with pytest.raises(HandoffError, match="cannot start /nowhere/python: No such file"):
         system.spawn(["/nowhere/python"], {}, tmp_path / "log")

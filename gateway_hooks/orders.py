@@ -12,7 +12,7 @@ from gateway_hooks.settling import settle
 from journal import events as e
 from journal.errors import IllegalTransition, NothingHere
 from journal.head import Head
-from journal.record import Draft, Writer
+from journal.record import Draft, Record, Writer
 from journal.store import Journal, Reader
 from replay.decide import deadline_passed
 from replay.fold import State, state_of
@@ -25,6 +25,7 @@ class Operator:
         self._system = System()
         self.journal = Journal(folder, self._system.now)
         self._writer = Writer(self._system.me(), "operator")
+        self._opened_at = self.journal.head.seq
 
     def promote(self, runtime: str, bake_s: float, limits: e.Limits, terms: e.HandoffTerms | None = None) -> str:
         """Ask for a handoff, on these terms if any; returns its id.
@@ -88,6 +89,12 @@ class Operator:
         )
         with suppress(IllegalTransition):
             self._say(event, phase_seq=state.head.phase_seq)
+
+    def said(self, *types: str) -> Record | None:
+        """What of these types this operator has said last, whether or not the one who asked for it has heard: Ctrl-C comes between."""
+        with closing(Reader(self.journal.path)) as reader:
+            said = [record for record in reader.all(after=self._opened_at) if record.process == self._writer.process]
+        return next((record for record in reversed(said) if record.type in types), None)
 
     def close(self) -> None:
         """Let go of the journal."""

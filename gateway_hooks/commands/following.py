@@ -119,6 +119,21 @@ def goes_on(handoff: str) -> str:
     )
 
 
+def interrupted(operator: Operator, handoff: str, nothing: str, *types: str) -> int:
+    """Tell what Ctrl-C leaves behind, and return the exit code for it.
+
+    It may have come between the append and the word of it: so where no ``handoff`` is known yet, the record says whether an event of
+    these types stands. ``nothing`` is what is said when none does.
+    """
+    said = None if handoff else operator.said(*types)
+    if said is not None and said.type == "HANDOFF_FAILED":
+        click.echo(f"\nthe request for {said.handoff} is withdrawn", err=True)
+    else:
+        known = handoff or (said.handoff if said else "")
+        click.echo(f"\n{goes_on(known)}" if known else f"\n{nothing}", err=True)
+    return INTERRUPTED
+
+
 def answer(place: Place, state: State) -> dict[str, Any]:
     """What came of a handoff, as ``--json`` prints it."""
     head = state.head

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gateway_hooks.commands.durations import duration, duration_or_none
-from gateway_hooks.commands.following import INTERRUPTED, goes_on, progress_for, report, wait_until
+from gateway_hooks.commands.following import interrupted, progress_for, report, wait_until
 from gateway_hooks.commands.shared import Place, pass_place
 from gateway_hooks.orders import Operator
 from gateway_hooks.runtimes import SAME
@@ -73,8 +73,7 @@ def command(
             handoff = operator.promote(runtime, bake, named.limits, terms)
         return _watch(place, operator, handoff, bake, wait)
     except KeyboardInterrupt:
-        click.echo(f"\n{goes_on(handoff)}" if handoff else "\nnothing was asked for", err=True)
-        return INTERRUPTED
+        return interrupted(operator, handoff, "nothing was asked for", "HANDOFF_REQUESTED")
     finally:
         operator.close()
 

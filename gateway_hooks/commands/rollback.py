@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import click
 
-from gateway_hooks.commands.following import INTERRUPTED, goes_on, progress_for, report, wait_until
+from gateway_hooks.commands.following import interrupted, progress_for, report, wait_until
 from gateway_hooks.commands.shared import Place, pass_place
 from gateway_hooks.orders import Operator
 
 WITHIN_S = 90.0
+ORDERS = {
+    "rollback": ("HANDOFF_ROLLBACK", "HANDOFF_FAILED"), "complete": ("HANDOFF_COMPLETE_REQUESTED",), "confirm": ("BAKE_CONFIRMED",),
+}  # fmt: skip
+"""What each order says."""
 
 
 @click.command("rollback")
@@ -44,7 +48,6 @@ def order(place: Place, what: str, wait: bool, good: frozenset[str]) -> int:
         report(place, state)
         return 0 if not wait or state.head.phase in good else 1
     except KeyboardInterrupt:
-        click.echo(f"\n{goes_on(handoff)}" if handoff else "\nnothing was ordered", err=True)
-        return INTERRUPTED
+        return interrupted(operator, handoff, "nothing was ordered", *ORDERS[what])
     finally:
         operator.close()

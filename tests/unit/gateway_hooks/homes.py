@@ -16,7 +16,7 @@ from journal import events as e
 from journal.events import Process
 from journal.folder import read_key
 from journal.pseudonyms import Pseudonyms, seal
-from journal.record import Draft, Writer
+from journal.record import Draft, Record, Writer
 from journal.store import Journal, Reader, create
 from replay.fold import State, fold
 from tests.builders import ACCOUNT, DIGESTS, Child, connected, flushed, health, paused, started
@@ -87,6 +87,10 @@ class Home:
     def state(self) -> State:
         with closing(Reader(self.folder / "journal.db")) as reader:
             return fold(reader.all())
+
+    def records(self) -> list[Record]:
+        with closing(Reader(self.folder / "journal.db")) as reader:
+            return list(reader.all())
 
     def run(self, *words: str) -> int:
         """Type a command in this very process."""

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 import pytest
 
+from gateway_hooks.cli import main
 from gateway_hooks.commands import findings, following, promote
 from gateway_hooks.commands.durations import duration
 from gateway_hooks.commands.following import follow, request_is_lost, wait_until
 from gateway_hooks.commands.progress import Plain, Silent, tell
 from gateway_hooks.commands.shared import Given
 from gateway_hooks.orders import Operator
+from gateway_hooks.process import System
 from journal import events as e
 from journal.errors import HandoffError
 from journal.head import TRANSITIONS
-from journal.store import Reader
+from journal.record import Draft, Writer
+from journal.store import Journal, Reader
 from replay.fold import State, apply
 from tests.builders import EXAMPLES, ROOT, WAIT_S
 from tests.unit.gateway_hooks.homes import Home, parsed
@@ -162,6 +166,71 @@ def test_a_withdrawn_request_counts_as_rolled_back(home: Home, capsys: pytest.Ca
     home.serve().request()
     assert home.run("rollback") == 0
     assert capsys.readouterr().out.splitlines()[-1] == "h-1 failed: fault (withdrawn by the operator)"
+
+
+def in_bake(home: Home) -> None:
+    home.bake()
+
+
+def asked_for(home: Home) -> None:
+    home.serve().request()
+
+
+def at_rest(home: Home) -> None:
+    home.serve()
+
+
+def hanging(home: Home) -> None:
+    """A gateway that can only be taken over by force."""
+    home.serve()
+    home.system.end(home.blue)
+
+
+STANDS = [
+    (in_bake, ("rollback",), "HANDOFF_ROLLBACK", "goes on without you"),
+    (in_bake, ("complete",), "HANDOFF_COMPLETE_REQUESTED", "goes on without you"),
+    (in_bake, ("confirm",), "BAKE_CONFIRMED", "goes on without you"),
+    (asked_for, ("rollback",), "HANDOFF_FAILED", "the request for h-1 is withdrawn"),
+    (at_rest, ("promote",), "HANDOFF_REQUESTED", "goes on without you"),
+    (hanging, ("promote", "--force"), "HANDOFF_REQUESTED", "goes on without you"),
+]
+
+
+@pytest.mark.parametrize(("made", "words", "said", "told"), STANDS, ids=[" ".join(words) for _, words, *_ in STANDS])
+@pytest.mark.parametrize("before", [False, True], ids=["after the append", "before it"])
+def test_ctrl_c_around_the_append_of_an_order_tells_what_stands(
+    home: Home,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    made: Callable[[Home], None],
+    words: tuple[str, ...],
+    said: str,
+    told: str,
+    before: bool,
+) -> None:
+    """It is put off until the append is done, and comes before the command has heard of it."""
+    made(home)
+    append = Journal.append
+
+    def interrupted(journal: Journal, *drafts: Draft, writer: Writer) -> object:
+        if before:
+            raise KeyboardInterrupt
+        receipts = append(journal, *drafts, writer=writer)
+        signal.raise_signal(signal.SIGINT)
+        return receipts
+
+    monkeypatch.setattr(Journal, "append", interrupted)
+    monkeypatch.setattr(System, "spawn", lambda *_, **__: home.green)
+    rest = ("--", sys.executable) if "--force" in words else ()
+    assert main([words[0], "--home", str(home.path), *words[1:], *rest]) == 130
+    last = home.records()[-1]
+    heard = capsys.readouterr().err
+    if before:
+        assert ("nothing was asked for" if words[0] == "promote" else "nothing was ordered") in heard
+    else:
+        assert said in [record.type for record in home.records() if record.process == last.process]
+        assert told in heard
+        assert (last.handoff or "") in heard
 
 
 def test_the_evidence_is_named_by_what_stands_there(home: Home, capsys: pytest.CaptureFixture[str]) -> None:

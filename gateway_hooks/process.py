@@ -246,8 +246,13 @@ def _words(path: Path) -> list[str]:
 
 def when_asked_to_end(loop: AbstractEventLoop, call: Callable[[], object], *, ctrl_c: bool = False) -> None:
     """Have the loop call it at SIGTERM and SIGHUP, and at SIGINT too with ``ctrl_c``, instead of dying on the spot."""
-    for number in (signal.SIGTERM, signal.SIGHUP, *((signal.SIGINT,) if ctrl_c else ())):
+    for number in _unignored(signal.SIGTERM, signal.SIGHUP, *((signal.SIGINT,) if ctrl_c else ())):
         loop.add_signal_handler(number, call)
+
+
+def _unignored(*numbers: signal.Signals) -> list[signal.Signals]:
+    """Without those that were ignored when this process started: ``nohup`` means that, for us and for our children."""
+    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
 
 
 @contextmanager
@@ -282,7 +287,7 @@ class Family:
     def __init__(self, system: System) -> None:
         self._system = system
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        for number in (*PASSED_ON, signal.SIGCHLD):
+        for number in (*_unignored(*PASSED_ON), signal.SIGCHLD):
             signal.signal(number, lambda *_: None)  # the number comes through the pipe
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

@@ -151,6 +151,29 @@ def test_the_keeper_inherits_green_and_starts_it_again_when_it_dies(tmp_path: Pa
     asyncio.run(life())
 
 
+NOHUP = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+
+
+def test_a_hangup_ends_nobody_who_was_started_to_outlive_it(tmp_path: Path) -> None:
+    """As ``nohup`` starts them; sent to all three, as if they were one job."""
+
+    async def life() -> None:
+        async with Rig(tmp_path, "reference") as rig:
+            home = Kept(rig, rig.start(keeper=("--steady", "0s"), under=(sys.executable, "-c", NOHUP)))
+            blue = await home.served()
+            for process in (home.keeper, blue):
+                home.send(process, signal.SIGHUP)
+            await promote(rig, bake_s=0.5)
+            green = await home.served(lambda s: s.head.phase == "complete" and s.head.blue is None)
+            home.send(green, signal.SIGHUP)
+            home.send(home.keeper, signal.SIGTERM)
+            assert await home.ended() == 0
+            assert [r.process for r in rig.records() if r.type in ("PROCESS_EXITED", "HANDOFF_COMPLETE")] == [blue] * 2
+            assert "PROCESS_LOST" not in [r.type for r in rig.records()]
+
+    asyncio.run(life())
+
+
 def test_a_second_keeper_of_the_same_home_stands_aside(tmp_path: Path) -> None:
     async def life() -> None:
         async with kept(tmp_path) as home:

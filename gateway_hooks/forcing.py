@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway_hooks import runtimes
+from gateway_hooks.hanging import may_write, patience_s, silent_at_rest
 from gateway_hooks.process import FORCED, ROLE, System, belongings, undisturbed
 from gateway_hooks.settling import settle
 from journal import events as e
@@ -22,7 +23,6 @@ from journal.events import Process
 from journal.head import Head
 from journal.record import Draft, Stamp, Writer
 from journal.store import Journal, Reader
-from replay.decide import silent
 from replay.fold import State, state_of
 
 LOOK_S = 0.1
@@ -52,7 +52,7 @@ def force(
     with closing(Reader(journal.path)) as reader:
         state = state_of(reader)
     head = state.head
-    owner = _owner(state, system)
+    owner = _owner(state, system, journal.folder)
     alive = system.probe(owner) != "dead"
     line, env, folder = belongings(owner) if alive else ([], dict(os.environ), Path.cwd())
     line = list(command) or line
@@ -94,7 +94,7 @@ def force(
     return handoff
 
 
-def _owner(state: State, system: System) -> Process:
+def _owner(state: State, system: System, folder: Path) -> Process:
     """The gateway that has to be ended; raises where there is none, or where it need not be."""
     head: Head = state.head
     owner = head.owning
@@ -111,10 +111,17 @@ def _owner(state: State, system: System) -> Process:
     while system.probe(owner) == "stopped" and now.mono_ns - since.mono_ns < state.limits.frozen_s * 1e9:
         time.sleep(LOOK_S)  # who was stopped for a moment only is not ended
         now = system.now()
-    if system.probe(owner) == "running" and not silent(state, head.owner, now, owner.boot):
+    if system.probe(owner) != "running":
+        return owner
+    if not silent_at_rest(state, now, owner.boot):
         raise IllegalTransition(
-            f"process {owner.pid} has given a sign of life within {state.limits.silent_s:g} s",
+            f"process {owner.pid} has given a sign of life within {patience_s(state):g} s",
             hint="promote it without --force; when it hangs, wait that long",
+        )
+    if not may_write(folder, owner):
+        raise IllegalTransition(
+            f"process {owner.pid} could not say in its journal that it is well",
+            hint=f"let it write again ('handoff-journal doctor' looks why it cannot), or end it: kill -9 {owner.pid}; then again",
         )
     return owner
 

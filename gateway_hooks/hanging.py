@@ -1,4 +1,5 @@
-"""Whether a gateway at rest that says nothing hangs, or only cannot write: what its keeper looks at before it ends it."""
+"""Whether a gateway at rest that says nothing hangs, has nothing to say yet, or only cannot write: what is looked at before it is
+ended."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from journal.events import Process
+from journal.record import Stamp
+from replay.fold import State
 
 SAMPLE_S = "HANDOFF_JOURNAL_SAMPLE_S"
 """The variable by which a keeper tells its gateways how often at least it wants a sample: seconds."""
@@ -20,6 +23,27 @@ TRIAL = 64 * 1024
 def sample_s(hung_s: float) -> float:
     """How often a gateway at rest must sample, for somebody who gives it up after ``hung_s`` without a sample."""
     return min(IDLE_SAMPLE_S, hung_s / PER_LIMIT)
+
+
+def unheard_s(state: State, now: Stamp, boot: str) -> float:
+    """For how long the owner of the adapters has given no sign of life; 0 where nobody has ever given one.
+
+    What others say of a handoff is none: a request that was withdrawn does not make a gateway that hangs look well.
+    """
+    seen = state.seen.get(state.head.owner)
+    return seen.elapsed_s(now.at_ns, now.mono_ns, boot) if seen else 0.0
+
+
+def patience_s(state: State) -> float:
+    """How long an owner at rest may go unheard before somebody may say that it hangs: the distance of its samples, and ``silent_s``
+    for the one that is due; while it starts, until its first sample, ``init_s`` where that is longer."""
+    limits, due_s = state.limits, IDLE_SAMPLE_S + state.limits.silent_s
+    return due_s if state.samples.get(state.head.owner) else max(due_s, limits.init_s)
+
+
+def silent_at_rest(state: State, now: Stamp, boot: str) -> bool:
+    """Whether the owner of the adapters, no handoff being open, has missed its sample."""
+    return unheard_s(state, now, boot) > patience_s(state)
 
 
 class Without:

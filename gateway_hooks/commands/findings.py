@@ -18,6 +18,7 @@ from gateway_hooks import preflight as preflighting
 from gateway_hooks import runtimes, surroundings
 from gateway_hooks.commands.shared import Place
 from gateway_hooks.gateway import Finding
+from gateway_hooks.hanging import silent_at_rest, unheard_s
 from gateway_hooks.preflight import NotFit
 from gateway_hooks.process import System, output_of
 from journal.bell import read_head
@@ -210,11 +211,13 @@ def gateway_findings(state: State, system: System, *, needed: bool = False) -> l
         return [Finding("gateway", "error" if needed or owner is not None else "warning", text)]
     if how == "stopped":
         return [Finding("gateway", "error", f"process {owner.pid} is stopped: kill -CONT {owner.pid}")]
-    started, seen, now = state.started.get(state.head.owner), state.seen.get(state.head.owner), system.now()
-    quiet_s = seen.elapsed_s(now.at_ns, now.mono_ns, owner.boot) if seen else 0.0
+    started, now = state.started.get(state.head.owner), system.now()
+    quiet_s = unheard_s(state, now, owner.boot)
+    text = f"process {owner.pid} has shown no sign of life for {quiet_s:.0f} s: look at its log"
     if quiet_s > SILENT_AFTER_S:
-        text = f"process {owner.pid} has shown no sign of life for {quiet_s:.0f} s: look at its log, or start it again"
-        return [Finding("gateway.silent", "error", text)]
+        return [Finding("gateway.silent", "error", f"{text}, or start it again")]
+    if silent_at_rest(state, now, owner.boot):
+        return [Finding("gateway.silent", "warning", f"{text}; if it hangs, 'promote --force' takes over without it")]
     what = f"{started.gateway} {started.version}, runtime {started.runtime}" if started else "of unknown kind"
     return [Finding("gateway", "ok", f"process {owner.pid} serves ({what})")]
 

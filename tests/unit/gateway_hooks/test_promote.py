@@ -327,6 +327,8 @@ def test_a_dry_run_finds_a_gateway_that_shows_no_sign_of_life(
     home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home.serve()
+    monkeypatch.setattr("gateway_hooks.hanging.IDLE_SAMPLE_S", -3600.0)
+    assert codes(home, capsys, "promote", "--dry-run") == {"gateway.silent": "warning"}
     monkeypatch.setattr(findings, "SILENT_AFTER_S", 0.0)
     assert codes(home, capsys, "promote", "--dry-run") == {"gateway.silent": "error"}
 

@@ -18,7 +18,7 @@ from gateway_hooks.hanging import may_write, patience_s, silent_at_rest
 from gateway_hooks.process import FORCED, ROLE, System, belongings, undisturbed
 from gateway_hooks.settling import settle
 from journal import events as e
-from journal.errors import HandoffError, IllegalTransition, NothingHere
+from journal.errors import HandoffError, IllegalTransition, NothingHere, Refused
 from journal.events import Process
 from journal.head import Head
 from journal.record import Draft, Stamp, Writer
@@ -44,14 +44,15 @@ def force(
         bake_s, limits, terms: As for any handoff.
         command: How a gateway is started, where there is none left to look it up at.
     Raises:
-        IllegalTransition: The gateway answers, or another handoff is open.
+        IllegalTransition: The gateway answers, another has taken its place meanwhile, or a handoff is not over.
         NothingHere: No gateway ever served, or it is gone and nobody says how one is started.
-        HandoffError: Green could not be started, or the gateway could not be ended. Nobody has changed.
+        HandoffError: Green could not be started, or the gateway could not be ended: nobody has changed. Or the journal could not be
+            written, which its hint tells: then the gateway is gone, and has to be started again.
+        KeyboardInterrupt: Ctrl-C came meanwhile. It names the handoff where that was asked for all the same.
     """
     system = System()
     with closing(Reader(journal.path)) as reader:
         state = state_of(reader)
-    head = state.head
     owner = _owner(state, system, journal.folder)
     alive = system.probe(owner) != "dead"
     line, env, folder = belongings(owner) if alive else ([], dict(os.environ), Path.cwd())
@@ -70,28 +71,63 @@ def force(
     }  # fmt: skip
     if line:
         line[0] = shutil.which(line[0], path=env.get("PATH")) or line[0]
-    with undisturbed():
-        green = system.spawn(chosen.argv(line), env, journal.folder / f"{handoff}.green.log", folder=folder)
-        try:
-            stopped = system.probe(owner) == "stopped"
-            system.end(owner)
-            how = "died" if not alive else "ended_stopped" if stopped else "ended_silent"
-            asked = [e.HandoffRequested(handoff=handoff, runtime=runtime, bake_s=bake_s, limits=limits), terms]
-            named = (e.GreenSpawned(green=green), e.HandoffInit(green=green))
-            head = journal.catch_up()
-            other: e.Side = "green" if head.owner == "blue" else "blue"
-            left = head.process(other)
-            journal.append(
-                *(settle(head, other, left, "died") if left and system.probe(left) == "dead" else ()),
-                *(Draft(event) for event in asked if event is not None),
-                *(settle(head, "blue", owner, how) if head.owning == owner else ()),
-                *map(Draft, named),
-                writer=Writer(system.me(), "operator"),
-            )
-        except HandoffError:
-            system.end(green)
+    requested = e.HandoffRequested(handoff=handoff, runtime=runtime, bake_s=bake_s, limits=limits)
+    asked = [requested, terms] if terms else [requested]
+    try:
+        with undisturbed():
+            green = system.spawn(chosen.argv(line), env, journal.folder / f"{handoff}.green.log", folder=folder)
+            try:
+                journal.append_after(
+                    lambda head: _take_over(head, system, owner, green, asked), writer=Writer(system.me(), "operator")
+                )
+            except HandoffError as error:
+                system.end(green)
+                if alive and not isinstance(error, Refused) and system.probe(owner) == "dead":
+                    error.hint = f"process {owner.pid} was ended all the same: start the gateway again"
+                raise
+    except KeyboardInterrupt as late:  # it was put off until all was said
+        if journal.head.handoff != handoff:
             raise
+        raise KeyboardInterrupt(handoff) from late
     return handoff
+
+
+def _take_over(head: Head, system: System, owner: Process, green: Process, asked: Sequence[e.Event]) -> list[Draft]:
+    """End the owner; its end, the request and green's name, to be appended before anybody else can say a word: the keeper wakes when
+    the owner dies, would settle it first, and start it again."""
+    if head.open or head.owning != owner:
+        raise _too_late(head, owner)
+    other: e.Side = "green" if head.owner == "blue" else "blue"
+    left, drafts = head.process(other), []
+    if left is not None:
+        if system.probe(left) != "dead":
+            raise IllegalTransition(
+                f"process {left.pid}, the other side of the last handoff, is still finishing its turns",
+                hint="wait until it has exited, or end it; then again",
+            )
+        drafts += settle(head, other, left, "died")
+    how = {"dead": "died", "stopped": "ended_stopped", "running": "ended_silent"}[system.probe(owner)]
+    system.end(owner)
+    drafts += map(Draft, asked)
+    drafts += settle(head, "blue", owner, how)
+    drafts += map(Draft, (e.GreenSpawned(green=green), e.HandoffInit(green=green)))
+    return drafts
+
+
+def _too_late(head: Head, owner: Process) -> HandoffError:
+    """Somebody else has settled the owner, or has opened a handoff, since we looked. Nobody was ended by us."""
+    gone = f"process {owner.pid} has ended by itself"
+    if head.open:
+        return IllegalTransition(
+            f"handoff {head.handoff} was asked for meanwhile", hint="'handoff-journal status' shows it"
+        )
+    if head.owning is not None:
+        return IllegalTransition(
+            f"{gone}, and process {head.owning.pid} was started in its place", hint="promote that one, without --force"
+        )
+    return NothingHere(
+        f"{gone}, and nobody serves", hint="its keeper starts it again; where there is none, start it, then promote"
+    )
 
 
 def _owner(state: State, system: System, folder: Path) -> Process:

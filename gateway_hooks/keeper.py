@@ -87,6 +87,7 @@ class Keeper:
         self._code: int | None = None
         self._ending: int | None = None
         self._told: set[Process] = set()
+        self._seats: dict[Side, Process | None] = {"blue": None, "green": None}
         self._stopped: dict[Seen, tuple[Process, int]] = {}
         self._watched: set[Process] = set()
         self._mute_ns = self._tried_ns = self._writable_ns = 0
@@ -151,15 +152,21 @@ class Keeper:
             self._complain(error)
 
     def _look(self) -> b.View:
-        head, now = self._state.head, self._world.now()
+        now = self._world.now()
         if now.mono_ns - self._stepped_ns > AWAKE_S * 1e9:
             self._awake_ns = now.mono_ns
         self._stepped_ns = now.mono_ns
-        self._take_note(head, now.mono_ns)
+        self._take_note(self._state.head, now.mono_ns)
+        head = (
+            self._state.head
+        )  # it may have been read again: who is looked at is who sits by the record that is judged
+        self._seats = {"blue": head.blue, "green": head.green or head.expected_green}
         waits = self._started if not self._seated else None
         seen: dict[Seen, Process | None] = {
-            "starting": waits, "blue": head.blue, "green": head.green or head.expected_green,
-        }  # fmt: skip
+            "starting": waits,
+            "blue": self._seats["blue"],
+            "green": self._seats["green"],
+        }
         found: dict[Seen, PeerIs] = {name: self._world.probe(p) if p else "none" for name, p in seen.items()}
         for name, process in seen.items():
             if process is None or found[name] != "stopped":
@@ -306,22 +313,19 @@ class Keeper:
         log.warning("said %s", event.TYPE)
 
     def _settle(self, side: Side, how: str) -> None:
-        process = self._seat(side)
+        """Of the process that was looked at, if it still sits there: somebody else may sit in its place by now, and live."""
+        process = self._seats[side]
         head = self._opened().catch_up()
-        if process is not None and process in (head.process(side), head.expected_green):
+        if process in (head.process(side), head.expected_green) and process and self._world.probe(process) == "dead":
             self._opened().append(*settle(head, side, process, how), writer=self._writer)
             log.warning("settled %s, process %d", side, process.pid)
 
     def _end(self, side: Side, how: str) -> None:
-        process = self._seat(side)
+        process = self._seats[side]
         if process is not None:
             log.error("process %d (%s) is ended: %s", process.pid, side, how)
             self._world.end(process)
             self._settle(side, how)
-
-    def _seat(self, side: Side) -> Process | None:
-        head = self._state.head
-        return head.process(side) or (head.expected_green if side == "green" else None)
 
     def _start(self, start: b.Start) -> None:
         first = self._tried is None and self._serving is None and not self._ended_ns

@@ -160,6 +160,24 @@ class Journal:
         finally:
             line.leave()
 
+    def append_after(self, do: Callable[[Head], Sequence[Draft]], *, writer: Writer) -> tuple[Receipt, ...]:
+        """Append what ``do`` returns, given the newest head: nobody else appends between what it sees or does and its word on it.
+
+        It holds the gate, so it must be over before others give up waiting, and never append by itself. What it raises goes
+        through, and nothing was written. Else as ``append``.
+        """
+        with self._line.alone(), translated(self.path):
+            with self.gate:
+                self._check_identity()
+                request = Request(tuple(do(self._catch_up())), writer)
+                stamp = self._clock()
+                self._in_order((request,), stamp)
+                self._bell.look(stamp.mono_ns)
+                self._check_identity()
+            receipts, head = request.outcome(), self._head
+            self._bell.ring(head.seq, head.hash)
+        return receipts
+
     def _lead(self, first: Request) -> None:
         """Write for this one and for all who wait by the time that the gate is ours."""
         group, before = [first], self._head.seq

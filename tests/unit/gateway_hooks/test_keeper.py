@@ -267,6 +267,50 @@ def test_a_green_that_leaves_after_it_gave_back_does_not_end_the_keeper_though_b
     assert len(parish.street.started) == 2
 
 
+def _complete(parish: Parish) -> Process:
+    """A handoff is over, its blue has gone: green, who serves."""
+    blue, green = parish.bake()
+    seq = parish.say(green, health())
+    parish.say(process(8), e.HandoffCompleteRequested())
+    parish.say(blue, e.HandoffComplete(sample=seq))
+    parish.say(blue, e.ProcessExited())
+    parish.dies(blue, 0)
+    parish.keeper._step()
+    return green
+
+
+def test_a_green_that_an_operator_has_put_in_the_place_of_the_dead_is_never_taken_for_it(parish: Parish) -> None:
+    parish.steps(until=1)
+    old, new = _complete(parish), process(9)
+    parish.street.status[new] = "running"
+    parish.dies(old, -9)
+    probe = parish.street.probe
+
+    def looks(who: Process) -> Liveness:
+        if who == old and parish.journal.head.green == old:  # the operator's word comes while the keeper looks
+            named = Draft(e.GreenSpawned(green=new)), Draft(e.HandoffInit(green=new))
+            asked = Draft(e.HandoffRequested(handoff="h2", runtime="same", bake_s=0.0))
+            lost = settle(parish.journal.catch_up(), "blue", old, "ended_silent")
+            parish.journal.append(asked, *lost, *named, writer=Writer(process(8), "operator"))
+        return probe(who)
+
+    parish.street.probe = looks  # type: ignore[method-assign]
+    parish.steps(most=10)
+    with closing(Reader(parish.folder / "journal.db")) as reader:
+        assert [r.event.process for r in reader.all() if isinstance(r.event, e.ProcessLost)] == [old]
+    assert parish.journal.catch_up().expected_green == new
+
+
+def test_only_who_was_seen_dead_is_settled(parish: Parish) -> None:
+    parish.steps(until=1)
+    blue = parish.serve()
+    parish.keeper._settle("blue", "died")
+    assert parish.journal.catch_up().blue == blue
+    parish.dies(blue, -9)
+    parish.keeper._settle("blue", "died")
+    assert parish.journal.catch_up().blue is None
+
+
 def test_a_stopped_gateway_that_never_sat_down_is_ended(parish: Parish) -> None:
     parish.steps(until=1)
     parish.street.status[parish.latest()] = "stopped"

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway_hooks import hanging
 from gateway_hooks.forcing import handoff_id
 from gateway_hooks.orders import Operator
 from journal import events as e
@@ -172,18 +171,6 @@ def test_a_blue_that_was_killed_while_it_finished_its_turns_is_settled_by_the_ne
     operator.promote("same", 60.0, e.Limits())
     state = home.state()
     assert (state.head.phase, state.head.blue) == ("requested", home.green)
-
-
-def test_a_gateway_that_cannot_write_is_not_ended_for_its_silence(
-    home: Home, operator: Operator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hanging, "IDLE_SAMPLE_S", -3600.0)  # whoever says nothing now is silent
-    home.serve()
-    hanging.Without(home.folder, home.blue).show(True)
-    with pytest.raises(IllegalTransition, match="could not say in its journal"):
-        operator.force("same", 1.0, e.Limits(), None, ())
-    assert home.system.probe(home.blue) == "running"
-    assert home.state().request is None
 
 
 def test_a_handoffs_name_sorts_by_time_and_can_be_read() -> None:

@@ -14,6 +14,7 @@ from journal import schema
 from journal.bell import Bell, read_head
 from journal.chain import GENESIS
 from journal.errors import (
+    Busy,
     DiskTrouble,
     IllegalTransition,
     KeyConflict,
@@ -70,6 +71,33 @@ def test_a_journal_is_for_its_owner_alone(folder: Path) -> None:
     files = dict.fromkeys(("journal.db", "key", "gate", "reserve"), 0o600)
     assert modes == {"handoff": 0o700, "bell": 0o700, **files}
     assert len(read_key(folder)) == 32
+
+
+def test_nobody_gets_between_what_was_seen_under_the_gate_and_what_is_said_of_it(journal: Journal) -> None:
+    with closing(Journal(journal.folder, journal._clock, deadline_s=0.1)) as rival:
+
+        def seen(head: Head) -> list[Draft]:
+            with pytest.raises(Busy):
+                rival.append(NOTE, writer=THEM)
+            return [NOTE] if head.seq == 2 else []
+
+        rival.append(*SERVE, writer=US)
+        receipts = journal.append_after(seen, writer=THEM)
+        assert [receipt.seq for receipt in receipts] == [3]
+        assert read_head(journal.folder / "bell") == (3, receipts[0].hash)
+        assert rival.append(NOTE, writer=THEM)[0].seq == 4
+
+
+def test_what_goes_wrong_under_the_gate_goes_through_and_leaves_nothing(journal: Journal) -> None:
+    def wrong(_head: Head) -> list[Draft]:
+        raise IllegalTransition("seen too late")
+
+    with pytest.raises(IllegalTransition, match="seen too late"):
+        journal.append_after(wrong, writer=THEM)
+    with pytest.raises(IllegalTransition):
+        journal.append_after(lambda _: [NOTE, Draft(e.ProcessExited())], writer=THEM)
+    assert _rows(journal) == (0, 0)
+    assert journal.append(NOTE, writer=THEM)[0].seq == 1
 
 
 def test_creating_again_changes_nothing(folder: Path, clock: Callable[[], Stamp]) -> None:

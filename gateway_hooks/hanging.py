@@ -16,6 +16,7 @@ SAMPLE_S = "HANDOFF_JOURNAL_SAMPLE_S"
 IDLE_SAMPLE_S = 60.0
 PER_LIMIT = 5
 """So many samples must be missing before a gateway counts as hung."""
+TRIAL_S = 5.0
 TRIAL = 64 * 1024
 """Bytes that must find room: more than an append takes."""
 
@@ -62,6 +63,23 @@ class Without:
             else:
                 self._path.unlink(missing_ok=True)
             self._stands = without
+
+
+class Trials:
+    """Whether a process that says nothing could write, tried every few seconds for as long as that counts."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._since_ns = self._tried_ns = 0
+
+    def could_write_s(self, process: Process | None, now: Stamp) -> float:
+        """For how long without a break it could have; None stands for nobody of whom that is asked."""
+        if process is None:
+            self._since_ns = 0
+        elif now.mono_ns - self._tried_ns > TRIAL_S * 1e9 or not self._since_ns:
+            self._tried_ns = now.mono_ns
+            self._since_ns = (self._since_ns or now.mono_ns) if may_write(self._folder, process) else 0
+        return (now.mono_ns - self._since_ns) / 1e9 if self._since_ns else 0.0
 
 
 def may_write(folder: Path, process: Process) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gateway_hooks import hanging, notifying, runtimes
+from gateway_hooks.book import Book
 from gateway_hooks.process import ENDS, ROLE, Family, System
 from gateway_hooks.settling import free_gate, settle
 from journal import snapshot
@@ -22,11 +23,10 @@ from journal.errors import Busy, HandoffError, NoJournal, Refused
 from journal.events import Event, Process, Side
 from journal.head import Head
 from journal.record import Draft, Stamp, Writer
-from journal.store import Journal, Reader
 from journal.tail import Doorbell
 from replay import boot as b
 from replay.decide import EndPeer, PeerIs, Say, Settle
-from replay.fold import State, state_of
+from replay.fold import State
 
 log = logging.getLogger("handoff_journal.keeper")
 STEADY_S = 30.0
@@ -37,7 +37,6 @@ MUTE_S = 5.0
 CODES = 256
 """So many exit codes of children are remembered until somebody asks."""
 HUNG_S = notifying.HUNG_S
-TRIAL_S = 5.0
 REST_S, BUSY_S, CROWD_S = 1.0, 0.2, 0.05
 Seen = b.Seen
 
@@ -72,10 +71,8 @@ class Keeper:
         self._world, self._family, self._steady_s = world, family, steady_s
         self._writer = Writer(world.me(), "keeper")
         self._lock = _lock(folder)
-        self._state = State()
-        self._reader: Reader | None = None
-        self._readable = False
-        self._journal: Journal | None = None
+        self._book = Book(folder, world.now)
+        self._cut_off: Process | None = None
         self._started: Process | None = None
         self._started_ns = self._ended_ns = self._stepped_ns = self._awake_ns = 0
         self._seated = self._sampled = False
@@ -90,7 +87,8 @@ class Keeper:
         self._seats: dict[Side, Process | None] = {"blue": None, "green": None}
         self._stopped: dict[Seen, tuple[Process, int]] = {}
         self._watched: set[Process] = set()
-        self._mute_ns = self._tried_ns = self._writable_ns = 0
+        self._mute_ns = 0
+        self._trials = hanging.Trials(folder)
         self._troubles: set[str] = set()
         self._notifier = notifying.Notifier(env, folder, self._writer.process.boot, hung_s)
 
@@ -114,6 +112,7 @@ class Keeper:
 
     def _step(self) -> int | None:
         """One turn: hear, read, look, act, and wait when there was nothing to do. The exit code when it was the last."""
+        self._family.wait(0.0)  # what is told is heard in every turn, and before what it may be about is read
         self._reap()
         self._read()
         view = self._look()
@@ -142,14 +141,23 @@ class Keeper:
     def _read(self) -> None:
         """Fold what is new. A record that cannot be read (any more) leaves us with what we knew."""
         try:
-            if self._reader is None:
-                self._reader = Reader(self._folder / "journal.db")
-            if self._reader.last_seq() != self._state.head.seq:
-                self._state = state_of(self._reader, self._state)
-            self._readable = True
+            if self._book.read():
+                self._begin_anew()
         except HandoffError as error:
-            self._readable = False
             self._complain(error)
+
+    @property
+    def _state(self) -> State:
+        return self._book.state
+
+    def _begin_anew(self) -> None:
+        """Another record stands there. Who serves writes into none until it is started again, and may have no seat in this one: then
+        it is as one that we have started and that has not sat down yet, and nobody else is started beside it."""
+        serving, head = self._serving, self._state.head
+        log.warning("journal.db is another file than before: what it says counts from here")
+        self._cut_off, self._seated = serving, False
+        if serving is not None and head.side_of(serving) is None and self._world.probe(serving) != "dead":
+            self._started = serving
 
     def _look(self) -> b.View:
         now = self._world.now()
@@ -188,13 +196,9 @@ class Keeper:
     def _writable_s(self, now: Stamp) -> float:
         """For how long an owner at rest that says nothing could have: 0 for one that is heard, or that cannot write."""
         owner = self._state.head.owning
-        if owner is None or b.quiet(self._state, now, self._writer.process.boot, self._hung_s) is None:
-            self._writable_ns = 0
-        elif now.mono_ns - self._tried_ns > TRIAL_S * 1e9 or not self._writable_ns:
-            self._tried_ns = now.mono_ns
-            may = hanging.may_write(self._folder, owner)
-            self._writable_ns = (self._writable_ns or now.mono_ns) if may else 0
-        return (now.mono_ns - self._writable_ns) / 1e9 if self._writable_ns else 0.0
+        says_nothing = b.quiet(self._state, now, self._writer.process.boot, self._hung_s) is not None
+        could = self._book.reads and owner != self._cut_off
+        return self._trials.could_write_s(owner if says_nothing and could else None, now)
 
     def _take_note(self, head: Head, now_ns: int) -> None:
         """Who serves now, and how it ended if it has."""
@@ -269,7 +273,7 @@ class Keeper:
             waits = view.since_s < b.backoff_s(self._failures)
             how = self._world.probe(serving) if serving else "none"
             seen = notifying.Seen(serving, how, serving == self._state.head.owning, started_s, waits)
-            self._notifier.look(self._state, seen, view.now, reader=self._reader if self._readable else None)
+            self._notifier.look(self._state, seen, view.now, recorded=self._book.reads and serving != self._cut_off)
 
     # --------------------------------------------------------------------------------------- actions
 
@@ -280,9 +284,9 @@ class Keeper:
                 case Say(event):
                     self._say(event)
                 case Settle(side):
-                    self._settle(side, "died")
+                    return self._settle(side, "died")
                 case EndPeer(side, how):
-                    self._end(side, how)
+                    return self._end(side, how)
                 case b.EndStarting() if self._started is not None:
                     log.error("process %d is stopped and has no seat: ended", self._started.pid)
                     self._world.end(self._started)
@@ -303,29 +307,30 @@ class Keeper:
             return False
         return True
 
-    def _opened(self) -> Journal:
-        if self._journal is None:
-            self._journal = Journal(self._folder, self._world.now)
-        return self._journal
-
     def _say(self, event: Event) -> None:
-        self._opened().append(Draft(event, phase_seq=self._state.head.phase_seq), writer=self._writer)
+        self._book.journal().append(Draft(event, phase_seq=self._state.head.phase_seq), writer=self._writer)
         log.warning("said %s", event.TYPE)
 
-    def _settle(self, side: Side, how: str) -> None:
-        """Of the process that was looked at, if it still sits there: somebody else may sit in its place by now, and live."""
-        process = self._seats[side]
-        head = self._opened().catch_up()
-        if process in (head.process(side), head.expected_green) and process and self._world.probe(process) == "dead":
-            self._opened().append(*settle(head, side, process, how), writer=self._writer)
-            log.warning("settled %s, process %d", side, process.pid)
+    def _settle(self, side: Side, how: str) -> bool:
+        """Of the process that was looked at, if it still sits there: somebody else may sit in its place by now, and live. True when
+        something was said."""
+        process, journal = self._seats[side], self._book.journal()
+        head = journal.catch_up()
+        if process is None or process not in (head.process(side), head.expected_green):
+            return False
+        if self._world.probe(process) != "dead":
+            return False
+        journal.append(*settle(head, side, process, how), writer=self._writer)
+        log.warning("settled %s, process %d", side, process.pid)
+        return True
 
-    def _end(self, side: Side, how: str) -> None:
+    def _end(self, side: Side, how: str) -> bool:
         process = self._seats[side]
-        if process is not None:
-            log.error("process %d (%s) is ended: %s", process.pid, side, how)
-            self._world.end(process)
-            self._settle(side, how)
+        if process is None:
+            return False
+        log.error("process %d (%s) is ended: %s", process.pid, side, how)
+        self._world.end(process)
+        return self._settle(side, how)
 
     def _start(self, start: b.Start) -> None:
         first = self._tried is None and self._serving is None and not self._ended_ns

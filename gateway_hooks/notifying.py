@@ -16,7 +16,6 @@ from pathlib import Path
 from gateway_hooks.hanging import may_write
 from journal.events import Process
 from journal.record import Stamp
-from journal.store import Reader
 from replay.decide import PeerIs
 from replay.fold import State
 
@@ -117,26 +116,22 @@ class Notifier:
         mine = env.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         self._fed = self._address != "" and mine and env.get("WATCHDOG_USEC", "0") not in ("", "0")
         self._folder, self._boot = folder, boot
-        self._file: tuple[int, int] | None = None
         self._ready = False
         self._said = ""
         self._fed_ns = self._asked_ns = 0
         self._recorded = True
 
-    def look(self, state: State, seen: Seen, now: Stamp, *, reader: Reader | None) -> None:
-        """Say what is new. ``reader`` is what the keeper follows the record with, None when it cannot be read."""
+    def look(self, state: State, seen: Seen, now: Stamp, *, recorded: bool) -> None:
+        """Say what is new. ``recorded`` is whether there is a record into which who serves writes its samples."""
         if not self._address:
             return
-        if reader is not None and self._file is None:
-            self._file = _file(reader)
         due = now.mono_ns - self._fed_ns >= _AT_MOST_S * 1e9
         if not due and self._ready:
             return
         well = healthy(state, seen, now, self._boot, sampled_s=self._sampled_s, recorded=True)
         if not well and seen.serving is not None:  # before that is believed: could it have given a sample at all?
             if now.mono_ns - self._asked_ns >= _ASKED_S * 1e9:
-                there = reader is not None and _file(reader) == self._file
-                self._asked_ns, self._recorded = now.mono_ns, there and may_write(self._folder, seen.serving)
+                self._asked_ns, self._recorded = now.mono_ns, recorded and may_write(self._folder, seen.serving)
             well = healthy(state, seen, now, self._boot, sampled_s=self._sampled_s, recorded=self._recorded)
         words = []
         if not self._ready and ready(seen):
@@ -155,11 +150,3 @@ class Notifier:
         """The keeper ends its gateways, and itself."""
         if self._address:
             notify("STOPPING=1\nSTATUS=ending the gateways", self._address)
-
-
-def _file(reader: Reader) -> tuple[int, int] | None:
-    """Which file stands where the record was opened."""
-    with suppress(OSError):
-        there = reader.path.stat()
-        return there.st_dev, there.st_ino
-    return None

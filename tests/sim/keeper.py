@@ -48,7 +48,8 @@ class SimFamily:
         return []
 
     def wait(self, timeout_s: float) -> None:
-        self._keeper.sleep(timeout_s * self._sim.lateness())
+        if timeout_s:
+            self._keeper.sleep(timeout_s * self._sim.lateness())
 
     def poke(self) -> None:
         self._keeper.rung_ns = self._sim.mono_ns

@@ -20,8 +20,8 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
+from gateway_hooks import book, orders, seat
 from gateway_hooks import keeper as keeping
-from gateway_hooks import orders, seat
 from journal import events as e
 from journal.errors import Busy, DiskTrouble, HandoffError
 from journal.events import Process
@@ -533,8 +533,8 @@ class Simulation:
             (seat, "time", SimpleNamespace(sleep=lambda s: inside().sleep(s), monotonic=lambda: self.mono_ns / 1e9)),
             (seat, "os", SimpleNamespace(getppid=getppid, urandom=self.random.randbytes)),
             (orders, "Reader", lambda _path: reader),
-            (keeping, "Reader", lambda _path: reader),
-            (keeping, "Journal", partial(machine.open_journal, self)),
+            (book, "Reader", lambda _path: reader),
+            (book, "Journal", partial(machine.open_journal, self)),
             (keeping, "threading", SimpleNamespace(Thread=lambda **_options: SimpleNamespace(start=lambda: None))),
             (keeping, "_lock", lambda _folder: None),
         ]

@@ -41,6 +41,7 @@ class Street:
         self.started: list[tuple[float, Process, list[str], Mapping[str, str]]] = []
         self.sent: list[tuple[Process, int]] = []
         self.signals: list[int] = []
+        self._heard: list[int] = []
         self.broken = False
 
     def now(self) -> Stamp:
@@ -73,10 +74,11 @@ class Street:
         return codes
 
     def heard(self) -> list[int]:
-        numbers, self.signals = self.signals, []
+        numbers, self._heard = self._heard, []
         return numbers
 
     def wait(self, timeout_s: float) -> None:
+        self._heard, self.signals = [*self._heard, *self.signals], []
         self.now_s += timeout_s
         if self.now_s > 10_000.0:
             raise TooLong
@@ -309,6 +311,32 @@ def test_only_who_was_seen_dead_is_settled(parish: Parish) -> None:
     parish.dies(blue, -9)
     parish.keeper._settle("blue", "died")
     assert parish.journal.catch_up().blue is None
+
+
+def test_a_keeper_that_finds_something_to_do_in_every_turn_hears_its_end_all_the_same(
+    parish: Parish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parish.steps(until=1)
+    blue = parish.serve()
+    monkeypatch.setattr(parish.keeper, "_acted", lambda _action: True)  # and nothing comes of it
+    parish.dies(blue, -9)
+    parish.street.signals = [signal.SIGTERM]
+    assert parish.steps(most=5) == -9
+
+
+def test_a_word_that_was_said_by_somebody_else_meanwhile_makes_it_wait(
+    parish: Parish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parish.steps(until=1)
+    blue = parish.serve()
+    parish.dies(blue, -9)
+    parish.journal.append(
+        *settle(parish.journal.catch_up(), "blue", blue, "died"), writer=Writer(process(8), "operator")
+    )
+    monkeypatch.setattr(parish.keeper, "_read", lambda: None)  # it has not seen that yet
+    began_s = parish.street.now_s
+    parish.steps(most=10)
+    assert parish.street.now_s - began_s > 1.0
 
 
 def test_a_stopped_gateway_that_never_sat_down_is_ended(parish: Parish) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +16,9 @@ from pathlib import Path
 from gateway_hooks import runtimes
 from gateway_hooks.hanging import may_write, patience_s, silent_at_rest
 from gateway_hooks.process import FORCED, ROLE, System, belongings, undisturbed
-from gateway_hooks.settling import settle
+from gateway_hooks.settling import free_gate, settle
 from journal import events as e
-from journal.errors import HandoffError, IllegalTransition, NothingHere, Refused
+from journal.errors import Busy, HandoffError, IllegalTransition, NothingHere, Refused
 from journal.events import Process
 from journal.head import Head
 from journal.record import Draft, Stamp, Writer
@@ -77,9 +77,7 @@ def force(
         with undisturbed():
             green = system.spawn(chosen.argv(line), env, journal.folder / f"{handoff}.green.log", folder=folder)
             try:
-                journal.append_after(
-                    lambda head: _take_over(head, system, owner, green, asked), writer=Writer(system.me(), "operator")
-                )
+                _said(journal, system, lambda head, freed: _take_over(head, system, owner, green, asked, freed))
             except HandoffError as error:
                 system.end(green)
                 if alive and not isinstance(error, Refused) and system.probe(owner) == "dead":
@@ -92,7 +90,21 @@ def force(
     return handoff
 
 
-def _take_over(head: Head, system: System, owner: Process, green: Process, asked: Sequence[e.Event]) -> list[Draft]:
+def _said(journal: Journal, system: System, do: Callable[[Head, Process | None], list[Draft]]) -> None:
+    """Do it and say it under the gate. Who is stopped with that in hand is ended first: it may be the very owner."""
+    writer = Writer(system.me(), "operator")
+    try:
+        journal.append_after(lambda head: do(head, None), writer=writer)
+    except Busy as error:
+        freed = free_gate(system, error.holder)
+        if freed is None:
+            raise
+        journal.append_after(lambda head: do(head, freed), writer=writer)
+
+
+def _take_over(
+    head: Head, system: System, owner: Process, green: Process, asked: Sequence[e.Event], freed: Process | None
+) -> list[Draft]:
     """End the owner; its end, the request and green's name, to be appended before anybody else can say a word: the keeper wakes when
     the owner dies, would settle it first, and start it again."""
     if head.open or head.owning != owner:
@@ -107,6 +119,7 @@ def _take_over(head: Head, system: System, owner: Process, green: Process, asked
             )
         drafts += settle(head, other, left, "died")
     how = {"dead": "died", "stopped": "ended_stopped", "running": "ended_silent"}[system.probe(owner)]
+    how = "ended_stopped" if owner == freed else how
     system.end(owner)
     drafts += map(Draft, asked)
     drafts += settle(head, "blue", owner, how)

@@ -8,6 +8,7 @@ to disk when the poller is cancelled, and it answers from a memory that must be 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -24,6 +25,7 @@ from gateway_hooks.gateway import (
     Update,
     Watcher,
 )
+from gateway_hooks.inbox import Inbox
 from gateway_hooks.manager import LOADS
 from journal.errors import AlreadyTaken, DiskTrouble, HandoffError, LostHold, Refused, StaleEpoch
 from tests.sim.platform import Conflict, Request, Unreachable, Wish
@@ -197,8 +199,8 @@ class SimGateway:
     # ------------------------------------------------------------------------ the loop, step by step
 
     def steps(self) -> Iterator[Step]:
-        """What the loop can do now."""
-        if self.hung:
+        """What the loop can do now: nothing while it hangs, or while the manager is in the ledger, for which it would wait."""
+        if self.hung or (isinstance(self.ledger, Inbox) and not free(self.ledger._lock)):
             return
         now = self.sim.mono_ns
         for poller in self.orphans:
@@ -421,6 +423,14 @@ class SimGateway:
             turn.due_ns = self.sim.mono_ns + int(RETRY_S * 1e9)
             return
         self.turning.remove(turn)
+
+
+def free(lock: threading.RLock) -> bool:
+    """Whether nobody else holds a lock."""
+    if not lock.acquire(blocking=False):
+        return False
+    lock.release()
+    return True
 
 
 _NOTHING = Wish(-1, "", "", "text", 1, 0.0)

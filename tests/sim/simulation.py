@@ -513,7 +513,7 @@ class Simulation:
 
         def manager(*args: Any, **options: Any) -> SimManager:
             assert isinstance(self.inside, Proc)
-            return SimManager(self.inside, *args, **options, reader=reader, bell=SimBell(self.inside))
+            return SimManager(self.inside, *args, **options)
 
         def inside() -> Actor:
             assert self.inside is not None
@@ -529,6 +529,8 @@ class Simulation:
             (seat, "System", lambda: SimWorld(inside())),
             (seat, "Journal", partial(machine.open_journal, self)),
             (seat, "Manager", manager),
+            (seat, "Reader", lambda _path: reader),
+            (seat, "Doorbell", lambda _folder: SimBell(inside())),
             (seat, "_spawn", lambda state, *_rest: machine.spawn(self, state)),
             (seat, "time", SimpleNamespace(sleep=lambda s: inside().sleep(s), monotonic=lambda: self.mono_ns / 1e9)),
             (seat, "os", SimpleNamespace(getppid=getppid, urandom=self.random.randbytes)),

@@ -140,6 +140,25 @@ def test_nobody_is_ended_while_the_other_side_of_the_last_handoff_finishes_its_t
     assert home.system.probe(home.green) == "running"
 
 
+def test_a_gateway_that_was_stopped_with_the_gate_in_its_hands_is_ended_and_taken_over(
+    home: Home, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append_after = Journal.append_after
+
+    def held(journal: Journal, do: Any, *, writer: Writer) -> object:
+        if home.system.probe(home.blue) == "stopped":
+            raise Busy("the gate is held", holder=home.blue.pid)
+        return append_after(journal, do, writer=writer)
+
+    home.serve()
+    home.system.freeze(home.blue)
+    monkeypatch.setattr(Journal, "append_after", held)
+    handoff = force(operator)
+    state = home.state()
+    assert (state.head.handoff, state.head.phase) == (handoff, "init")
+    assert [(loss.process, loss.how) for loss in state.losses] == [(home.blue, "ended_stopped")]
+
+
 def test_a_gateway_that_was_ended_in_vain_is_said_so(
     home: Home, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

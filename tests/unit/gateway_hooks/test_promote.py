@@ -23,7 +23,7 @@ from gateway_hooks.process import System
 from journal import events as e
 from journal.errors import HandoffError
 from journal.head import TRANSITIONS
-from journal.record import Draft, Writer
+from journal.record import Writer
 from journal.store import Journal, Reader
 from replay.fold import State, apply
 from tests.builders import EXAMPLES, ROOT, WAIT_S
@@ -210,16 +210,19 @@ def test_ctrl_c_around_the_append_of_an_order_tells_what_stands(
 ) -> None:
     """It is put off until the append is done, and comes before the command has heard of it."""
     made(home)
-    append = Journal.append
 
-    def interrupted(journal: Journal, *drafts: Draft, writer: Writer) -> object:
-        if before:
-            raise KeyboardInterrupt
-        receipts = append(journal, *drafts, writer=writer)
-        signal.raise_signal(signal.SIGINT)
-        return receipts
+    def interrupted(append: Callable[..., object]) -> Callable[..., object]:
+        def appended(journal: Journal, *given: object, writer: Writer) -> object:
+            if before:
+                raise KeyboardInterrupt
+            receipts = append(journal, *given, writer=writer)
+            signal.raise_signal(signal.SIGINT)
+            return receipts
 
-    monkeypatch.setattr(Journal, "append", interrupted)
+        return appended
+
+    for name in ("append", "append_after"):
+        monkeypatch.setattr(Journal, name, interrupted(getattr(Journal, name)))
     monkeypatch.setattr(System, "spawn", lambda *_, **__: home.green)
     rest = ("--", sys.executable) if "--force" in words else ()
     assert main([words[0], "--home", str(home.path), *words[1:], *rest]) == 130

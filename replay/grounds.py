@@ -274,8 +274,10 @@ def _silent(case: _Case, side: Side) -> Found:
     pauses = [_between(gap.before, gap.after) for gap in case.gaps.get(process, ()) if gap.after.seq > since]
     burst = case.bursts.get(process)
     blinked = 0.0
-    if burst and heard and _between(burst.after, heard) < BLINK_S <= case.since(heard):
-        blinked = case.since(burst.before)
+    if burst and heard and _between(burst.after, heard) < BLINK_S:
+        silent_again = case.since(heard) >= BLINK_S
+        within_a_look = case.since(burst.after) < BLINK_S and heard.seq < since
+        blinked = case.since(burst.before) if silent_again or within_a_look else 0.0
     if max(case.since(heard), blinked, *pauses, 0.0) >= limits.frozen_s:
         return []
     return [("silence", f"{side} silent or stopped", round(case.since(heard), 3))]

@@ -359,6 +359,18 @@ def test_one_that_goes_on_for_less_than_a_look_and_is_stopped_again_was_stopped_
     assert first(history) == ((seq, found) if found else None)
 
 
+def test_one_that_goes_on_and_is_stopped_again_within_one_look_of_its_judge_was_stopped_to_it() -> None:
+    for spoke_again in (False, True):
+        history = History().baking()
+        seen = history.sample(GREEN)
+        history.wait(4).accept(7)
+        history.sample(BLUE)  # between its two looks
+        if spoke_again:
+            history.accept(8)
+        seq = history.say(BLUE, e.HandoffRollback(phase="baking", reason="green_silent", evidence=(seen,)))
+        assert first(history) == ((seq, "silence") if spoke_again else None)
+
+
 def test_a_keeper_may_have_seen_a_pause_of_this_phase_and_no_earlier_one() -> None:
     history = History().complete()
     history.wait(3).sample(GREEN)

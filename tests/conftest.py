@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from journal.record import Stamp
 from journal.store import Journal, create
+
+# A shell starts what stands behind "&" with Ctrl-C ignored, and so would be whatever a test starts, in which it is tried.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Clock:

@@ -165,9 +165,7 @@ class Keeper:
             self._awake_ns = now.mono_ns
         self._stepped_ns = now.mono_ns
         self._take_note(self._state.head, now.mono_ns)
-        head = (
-            self._state.head
-        )  # it may have been read again: who is looked at is who sits by the record that is judged
+        head = self._state.head  # read again, perhaps: who is looked at sits by the record that is judged
         self._seats = {"blue": head.blue, "green": head.green or head.expected_green}
         waits = self._started if not self._seated else None
         seen: dict[Seen, Process | None] = {

@@ -78,12 +78,9 @@ class Doorbell(FileSystemEventHandler):
         except (OSError, RuntimeError) as error:
             self.close()
             self._inode = None
-            if not isinstance(
-                error, FileNotFoundError
-            ):  # that one is back in a moment; a limit stays, and older watchdogs
-                self._refused_s = min(
-                    2 * self._refused_s or AGAIN_S, RARELY_S
-                )  # leave their descriptors open each time
+            if not isinstance(error, FileNotFoundError):  # that one is back in a moment
+                # a limit stays, and older watchdogs leave their descriptors open each time
+                self._refused_s = min(2 * self._refused_s or AGAIN_S, RARELY_S)
                 self._rest_s = self._refused_s
         return self._inode == inode
 
@@ -91,9 +88,8 @@ class Doorbell(FileSystemEventHandler):
         """Stop watching."""
         observer, self._observer = self._observer, None
         if observer is not None:
-            with suppress(
-                OSError, RuntimeError
-            ):  # one that has not begun has descriptors too, but no thread to wait for
+            # one that has not begun has descriptors too, but no thread to wait for
+            with suppress(OSError, RuntimeError):
                 observer.stop()
                 observer.join(timeout=2)
 

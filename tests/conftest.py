@@ -14,8 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from journal.record import Stamp
 from journal.store import Journal, create
 
-# A shell starts what stands behind "&" with Ctrl-C ignored, and so would be whatever a test starts, in which it is tried.
+# Behind "&" a shell ignores Ctrl-C, and nohup a hangup: so would whatever a test starts, in which they are tried.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 class Clock:

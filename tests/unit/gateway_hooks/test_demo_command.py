@@ -149,7 +149,8 @@ def test_being_asked_to_end_ends_it_like_ctrl_c_with_its_clean_up(number: int) -
     async def work() -> None:
         try:
             os.kill(os.getpid(), number)
-            await asyncio.Event().wait()
+            async with asyncio.timeout(10):
+                await asyncio.Event().wait()
         finally:
             done.append("cleaned up")
 

@@ -48,7 +48,7 @@ def force(
         NothingHere: No gateway ever served, or it is gone and nobody says how one is started.
         HandoffError: Green could not be started, or the gateway could not be ended: nobody has changed. Or the journal could not be
             written, which its hint tells: then the gateway is gone, and has to be started again.
-        KeyboardInterrupt: Ctrl-C came meanwhile. It names the handoff where that was asked for all the same.
+        KeyboardInterrupt: Ctrl-C came meanwhile, and was put off until all was said: the record tells whether it stands.
     """
     system = System()
     with closing(Reader(journal.path)) as reader:
@@ -73,20 +73,15 @@ def force(
         line[0] = shutil.which(line[0], path=env.get("PATH")) or line[0]
     requested = e.HandoffRequested(handoff=handoff, runtime=runtime, bake_s=bake_s, limits=limits)
     asked = [requested, terms] if terms else [requested]
-    try:
-        with undisturbed():
-            green = system.spawn(chosen.argv(line), env, journal.folder / f"{handoff}.green.log", folder=folder)
-            try:
-                _said(journal, system, lambda head, freed: _take_over(head, system, owner, green, asked, freed))
-            except HandoffError as error:
-                system.end(green)
-                if alive and not isinstance(error, Refused) and system.probe(owner) == "dead":
-                    error.hint = f"process {owner.pid} was ended all the same: start the gateway again"
-                raise
-    except KeyboardInterrupt as late:  # it was put off until all was said
-        if journal.head.handoff != handoff:
+    with undisturbed():
+        green = system.spawn(chosen.argv(line), env, journal.folder / f"{handoff}.green.log", folder=folder)
+        try:
+            _said(journal, system, lambda head, freed: _take_over(head, system, owner, green, asked, freed))
+        except HandoffError as error:
+            system.end(green)
+            if alive and not isinstance(error, Refused) and system.probe(owner) == "dead":
+                error.hint = f"process {owner.pid} was ended all the same: start the gateway again"
             raise
-        raise KeyboardInterrupt(handoff) from late
     return handoff
 
 
@@ -118,8 +113,8 @@ def _take_over(
                 hint="wait until it has exited, or end it; then again",
             )
         drafts += settle(head, other, left, "died")
-    how = {"dead": "died", "stopped": "ended_stopped", "running": "ended_silent"}[system.probe(owner)]
-    how = "ended_stopped" if owner == freed else how
+    found = "stopped" if owner == freed else system.probe(owner)
+    how = {"dead": "died", "stopped": "ended_stopped", "running": "ended_silent"}[found]
     system.end(owner)
     drafts += map(Draft, asked)
     drafts += settle(head, "blue", owner, how)

@@ -251,8 +251,9 @@ def when_asked_to_end(loop: AbstractEventLoop, call: Callable[[], object], *, ct
 
 
 def _unignored(*numbers: signal.Signals) -> list[signal.Signals]:
-    """Without those that were ignored when this process started: ``nohup`` means that, for us and for our children."""
-    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    """Without those that were ignored when this process started: ``nohup`` means that, for us and for our children. TERM is heard
+    whatever was left behind: nobody could end us otherwise."""
+    return [n for n in numbers if n == signal.SIGTERM or signal.getsignal(n) != signal.SIG_IGN]
 
 
 @contextmanager

@@ -72,8 +72,8 @@ def command(
         else:
             handoff = operator.promote(runtime, bake, named.limits, terms)
         return _watch(place, operator, handoff, bake, wait)
-    except KeyboardInterrupt as late:
-        return interrupted(operator, handoff or str(late), "nothing was asked for", "HANDOFF_REQUESTED")
+    except KeyboardInterrupt:
+        return interrupted(operator, handoff, "nothing was asked for", "HANDOFF_REQUESTED")
     finally:
         operator.close()
 

@@ -128,9 +128,9 @@ class Notices(threading.Thread):
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
         def keep(kept: Kept) -> None:
-            data = json.dumps(asdict(kept)).encode()
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, data, 0)
+            line = json.dumps(asdict(kept)).encode() + b"\n"
+            os.pwrite(fd, line, 0)  # over the old one: who is killed before it is cut has left a whole first line
+            os.ftruncate(fd, len(line))
             os.fsync(fd)
 
         try:
@@ -153,9 +153,9 @@ class Notices(threading.Thread):
 
 
 def _read(data: bytes) -> Kept:
-    """What was kept; nothing where a crash has cut it short."""
+    """What was kept, in the first line; nothing where a crash has cut it short."""
     try:
-        said = json.loads(data)
+        said = json.loads(data.partition(b"\n")[0])
         posted = Posted(**said["posted"]) if said["posted"] else None
         return Kept(str(said["handoff"]), str(said["text"]), posted)
     except (ValueError, KeyError, TypeError):

@@ -122,6 +122,36 @@ def test_a_crash_between_post_and_record_gives_one_notice_more_and_no_third(town
     assert len(town.chat.messages) == 2
 
 
+class Killed(BaseException):
+    """The process is gone: nobody catches it."""
+
+
+@pytest.mark.parametrize("at", ["ftruncate", "pwrite", "fsync"])
+def test_a_process_killed_while_it_keeps_what_it_edited_leaves_one_notice(
+    town: Town, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    home = town.home.serve()
+    blue = town.notices(town.blue)
+    town.look(blue)
+    home.request()
+    town.look(blue)
+    home.come_to_bake()
+    town.take_over()
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    green = town.notices(town.green)
+    with monkeypatch.context() as patched:
+        patched.setattr(f"gateway_hooks.notices.os.{at}", killed)
+        with pytest.raises(Killed):
+            town.look(green)
+    town.green.serves, town.blue.serves = False, True
+    home.say(home.blue, e.HandoffRollback(phase="baking", reason="green_lost"))
+    town.look(blue)
+    assert town.chat.messages == ["Handoff to the same runtime: rolling back, because the new gateway died."]
+
+
 def test_a_post_whose_fate_is_unknown_is_tried_once_more_and_then_left(town: Town) -> None:
     home = town.home.serve()
     blue = town.notices(town.blue)

@@ -74,10 +74,10 @@ class Inbox:
                 self._spare()
                 receipts = self._append(*drafts)
             except UNWRITABLE:
-                if not self._may_go_without():
+                if not self.taking or not self._may_go_without():  # what nobody here begins is the platform's to keep
                     raise
                 self.trouble.goes_on_without()
-                return tuple(Ticket(0, platform, account, update, self.taking) for update in updates)
+                return tuple(Ticket(0, platform, account, update, dispatch=True) for update in updates)
             return tuple(
                 Ticket(receipt.seq, platform, account, update, self._claim(receipt.seq))
                 for receipt, update in zip(receipts, updates, strict=False)

@@ -78,5 +78,14 @@ class Without:
                 if not seen.polling or seen.torn:
                     self._gateway.connect()
                     seen.polling, seen.torn = True, False
+                if not self._inbox.taking:  # as after a connect, or where it held still, or had not read up yet
+                    self._read_up()
                     self._inbox.take_hold()
         return False
+
+    def _read_up(self) -> None:
+        """Load what the other side wrote, if that is possible: nobody waits for it any more."""
+        try:
+            self._gateway.load()
+        except Exception as error:
+            log.warning("serving with what this process has in memory: %s", error)

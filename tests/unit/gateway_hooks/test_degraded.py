@@ -220,6 +220,34 @@ def test_the_manager_stops_writing_says_so_once_and_leaves_the_gateway_alone(
     assert manager._reader.last_seq() == (4 if spoil is tampered else 3)
 
 
+@pytest.mark.parametrize("spoil", SPOILT)
+def test_what_comes_while_nothing_is_begun_is_not_confirmed_without_the_journal(desk: Desk, spoil: Spoil) -> None:
+    desk.inbox.taking = False  # what another side has said last is not read yet
+    spoil(desk.journal)
+    with pytest.raises((DiskTrouble, NoJournal, Tampered)):
+        desk.accept(3, size=100_000)
+
+
+@pytest.mark.parametrize("still", [True, False], ids=["held still", "not read yet"])
+def test_who_goes_on_without_the_journal_answers_though_nothing_was_begun_when_that_went(
+    manager: Manager, still: bool
+) -> None:
+    inbox = manager._inbox
+    if still:
+        inbox.hold_still()
+    else:
+        inbox.taking = False
+    removed(manager._journal)
+    manager._seen.sampled_ns = -(10**18)
+    manager.start()
+    for _ in range(1000):
+        if inbox.trouble.alone and inbox.taking:
+            break
+        manager.join(0.02)
+    (ticket,) = inbox.accept("telegram", "bot", (Update("1", "text", "ada", b"{}"),), 2)
+    assert (ticket.message, ticket.dispatch) == (0, True), "it is confirmed to the platform: nobody else will answer it"
+
+
 def test_a_sample_that_is_no_number_is_one_line_and_no_traceback(
     manager: Manager, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -97,9 +97,11 @@ class Turns:
                 raise
             finally:
                 FRAME.reset(token)
-                await self._close(frame)
-                self._queues.forget_followup(session)
-                self._frames.discard(frame)
+                try:
+                    await self._close(frame)
+                finally:  # cancelled while that is written, too
+                    self._queues.forget_followup(session)
+                    self._frames.discard(frame)
 
         def process(event: Any, session: str) -> Awaitable[Any]:
             self._queues.coming(event)
@@ -122,8 +124,10 @@ class Turns:
                 raise
             finally:
                 FRAME.reset(token)
-                await self._close(frame)
-                self._frames.discard(frame)
+                try:
+                    await self._close(frame)
+                finally:
+                    self._frames.discard(frame)
             if inbox.item(update_id) is item:  # and has not come back since, to be begun again
                 await self.settle_unless_queued(inbox, update_id, "no_reply")
             return result

@@ -345,6 +345,24 @@ def test_a_remark_that_hermes_takes_for_the_answer_is_one(chat: Chat) -> None:
     assert chat.became() == ["answered"]
 
 
+def test_a_turn_whose_task_is_cancelled_while_its_end_is_written_is_not_counted_for_ever(chat: Chat) -> None:
+    chat.comes(7)
+    free = threading.Event()
+    chat.ledger.finish = lambda *_: free.wait(10)  # type: ignore[assignment,method-assign]
+
+    async def play() -> None:
+        event = SimpleNamespace(platform_update_id=7, source=None, text="hello", get_command=lambda: None)
+        task = asyncio.ensure_future(chat.turns.background(lambda event, _: chat.door(event))(event, "chat"))
+        while chat.turns.carrying("chat") is not None or not chat.answered:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        free.set()
+
+    asyncio.run(play())
+    assert chat.turns.count() == 0, "a blue that has handed over would wait for it, and never leave"
+
+
 def test_the_end_of_a_turn_is_written_though_its_task_is_cancelled_while_it_waits_for_that(
     chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:

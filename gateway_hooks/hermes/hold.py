@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from gateway_hooks.gateway import GatewayFault, Ledger
@@ -94,3 +95,11 @@ class Hold:
                         await asyncio.gather(work, return_exceptions=True)
 
         return guarded
+
+
+async def outlast(work: asyncio.Future[Any]) -> bool:
+    """Wait until it is over, however often whoever waits is cancelled meanwhile; True when it came to a result."""
+    while not work.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({work})
+    return not work.cancelled() and work.exception() is None

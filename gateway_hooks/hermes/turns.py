@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gateway_hooks.gateway import AlreadyTaken, NotOwner, SettledAs, TurnOutcome
-from gateway_hooks.hermes.hold import Hold, log
+from gateway_hooks.hermes.hold import Hold, log, outlast
 from gateway_hooks.hermes.inbox import Inbox, Item
 from gateway_hooks.hermes.queues import Queues
 
@@ -325,9 +325,8 @@ class Turns:
         try:
             frame.turn = await asyncio.shield(opening)
         except asyncio.CancelledError:
-            (result,) = await asyncio.gather(opening, return_exceptions=True)
-            if isinstance(result, int):
-                frame.turn = result
+            if await outlast(opening):
+                frame.turn = opening.result()
             else:
                 inbox.give_back(update_id, item, now_s=time.monotonic())
             raise

@@ -345,6 +345,27 @@ def test_a_remark_that_hermes_takes_for_the_answer_is_one(chat: Chat) -> None:
     assert chat.became() == ["answered"]
 
 
+def test_a_turn_whose_task_is_cancelled_again_and_again_while_it_is_opened_does_not_stay_open(chat: Chat) -> None:
+    chat.comes(7)
+    event = SimpleNamespace(platform_update_id=7, source=None, text="hello", get_command=lambda: None)
+
+    async def play() -> None:
+        free = threading.Event()
+        other = asyncio.ensure_future(chat.hold.write(free.wait, 10))  # another chat, in the one thread that writes
+        task = asyncio.ensure_future(chat.turns.background(lambda event, _: chat.door(event))(event, "chat"))
+        for _ in range(3):
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.sleep(0)
+        free.set()
+        await asyncio.gather(task, other, return_exceptions=True)
+
+    asyncio.run(play())
+    chat.hold._writer.shutdown()
+    assert (chat.answered, chat.journal.head.turns, chat.turns.count()) == ([], {}, 0)
+
+
 def test_a_turn_whose_task_is_cancelled_while_its_end_is_written_is_not_counted_for_ever(chat: Chat) -> None:
     chat.comes(7)
     free = threading.Event()

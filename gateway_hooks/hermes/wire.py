@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from gateway_hooks.gateway import Update, UpdateKind
-from gateway_hooks.hermes.hold import Hold, log
+from gateway_hooks.hermes.hold import Hold, log, outlast
 from gateway_hooks.hermes.internals import module
 from gateway_hooks.hermes.turns import FRAME, STREAM, Frame
 from journal.errors import Refused
@@ -69,7 +69,13 @@ def tap_sends(request: Any, hold: Hold) -> None:
 async def _send_part(frame: Frame, proceed: Callable[[], Awaitable[Any]], hold: Hold) -> Any:
     turn, part = frame.turn, frame.tried + 1
     if frame.intended < part:
-        await _announce(hold, turn, part)
+        announcing = asyncio.ensure_future(_announce(hold, turn, part))
+        try:
+            await asyncio.shield(announcing)
+        except asyncio.CancelledError:
+            if await outlast(announcing) and frame.turn == turn:
+                frame.intended = part  # Hermes may send the same another way, and it must not be announced twice
+            raise
         frame.intended = part
     try:
         status, payload = answer = await proceed()

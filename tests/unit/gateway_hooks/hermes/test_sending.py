@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from gateway_hooks.hermes import wire
 from gateway_hooks.hermes.hold import Hold
 from gateway_hooks.hermes.turns import FRAME, Frame
-from journal.errors import DiskTrouble, HandoffError, IllegalTransition, LostHold
+from journal.errors import DiskTrouble, HandoffError, IllegalTransition, LostHold, Refused
 
 TAKEN = b'{"ok":true,"result":{"message_id":7}}'
 
@@ -134,4 +135,35 @@ def test_a_request_that_never_left_keeps_its_number() -> None:
     (outcome,) = send(Request(type("ConnectError", (Exception,), {})()), ledger)
     assert type(outcome).__name__ == "ConnectError"
     send(Request((200, TAKEN)), ledger)
+    assert ledger.told == [("intend", 5, 1), ("sent", 5, 1, "7")]
+
+
+def test_a_part_whose_sender_is_cancelled_while_it_is_announced_is_sent_by_the_next_one() -> None:
+    """As Hermes does with a consumer of streamed replies that has not ended five seconds after its agent."""
+    free = threading.Event()
+
+    class Slow(Ledger):
+        def intend(self, turn: int, part: int) -> None:
+            free.wait(10)
+            if ("intend", turn, part) in self.told:
+                raise Refused("intended already")
+            super().intend(turn, part)
+
+    ledger, request = Slow(), Request((200, TAKEN))
+
+    async def go() -> Any:
+        hold = Hold(held=True, green=False)
+        hold.ledger = ledger  # type: ignore[assignment]
+        wire.tap_sends(request, hold)
+        streamed = asyncio.ensure_future(request.do_request("bot/sendMessage"))
+        for _ in range(4):
+            await asyncio.sleep(0)
+        streamed.cancel()
+        await asyncio.sleep(0)
+        free.set()
+        await asyncio.gather(streamed, return_exceptions=True)
+        assert request.requests == 0
+        return await request.do_request("bot/sendMessage")
+
+    assert asyncio.run(go()) == (200, TAKEN)
     assert ledger.told == [("intend", 5, 1), ("sent", 5, 1, "7")]

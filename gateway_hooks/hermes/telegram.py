@@ -129,9 +129,10 @@ class Telegram:
             updater._Updater__polling_cleanup_cb = _nothing
         try:
             await wire.within(updater.stop(), 5.0)
-        except (TimeoutError, RuntimeError) as error:
-            log.warning("the poll could not be put away: %s", error or "no answer within 5 s")
-        self._ending = None
+        except Exception as error:  # what its poll had ended with, too: it is over all the same
+            log.warning("the poll could not be put away: %s", str(error) or "no answer within 5 s")
+        finally:
+            self._ending = None
 
     async def take(self) -> None:
         """Begin to poll. Whoever polled before has cleared the webhook and confirmed what it wanted to confirm."""

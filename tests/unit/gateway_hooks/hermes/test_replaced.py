@@ -190,6 +190,29 @@ def test_an_adapter_that_was_torn_down_has_no_clean_polls() -> None:
     assert scene.accounts.polls == {"telegram:7": 0}
 
 
+def test_a_poll_that_had_ended_by_an_error_is_put_away_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    class InvalidToken(Exception):
+        """Stands for the library's: the one error over which its poll ends by itself, and which ``stop`` raises once more."""
+
+    class Ended(Updater):
+        async def stop(self) -> None:
+            self.running = False
+            raise InvalidToken("the token was revoked")
+
+    async def story() -> None:
+        scene = Scene()
+        account = scene.account(scene.adapter)
+        assert scene.adapter._app is not None
+        scene.adapter._app.updater = Ended(running=True)
+        scene.accounts.let_go()
+        await scene.accounts.let_go_is_over()  # before the gateway stops, say
+        assert account._ending is None
+        assert await scene.accounts.take(scene.runner, whole=True) == ()
+
+    play(story)
+    assert "the token was revoked" in caplog.text
+
+
 # --------------------------------------------------------------------------- what waited for it
 
 

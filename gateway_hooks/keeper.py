@@ -117,6 +117,8 @@ class Keeper:
         self._read()
         view = self._look()
         self._pass_on(view)
+        if self._ending is not None and not view.ending:  # told just now: what was seen before starts nobody any more
+            return None
         self._tell(view)
         action = b.keep(self._state, view)
         if isinstance(action, b.Leave):

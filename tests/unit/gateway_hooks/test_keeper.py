@@ -199,6 +199,16 @@ def test_term_goes_to_all_and_usr1_to_the_one_that_serves(parish: Parish) -> Non
     assert len(parish.street.started) == 1
 
 
+def test_nobody_is_started_in_the_turn_in_which_it_hears_that_it_ends(parish: Parish) -> None:
+    parish.steps(until=1)
+    parish.dies(parish.latest(), 1)
+    parish.keeper._step()
+    parish.street.now_s += 5.0  # by now it would be started again
+    parish.street.signals = [signal.SIGTERM]
+    assert parish.steps(most=5) == 1
+    assert len(parish.street.started) == 1
+
+
 def test_a_signal_that_ended_the_last_gateway_is_told_as_a_shell_tells_it(parish: Parish) -> None:
     parish.steps(until=1)
     blue = parish.serve()

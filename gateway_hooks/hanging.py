@@ -48,10 +48,10 @@ def silent_at_rest(state: State, now: Stamp, boot: str) -> bool:
 
 
 class Without:
-    """The sign that a process goes on though it cannot write its journal: a file in the journal's folder that names it."""
+    """The sign that an owner goes on though it cannot write its journal: a file in the journal's folder that names it."""
 
     def __init__(self, folder: Path, process: Process) -> None:
-        self._path, self._process, self._stands = folder / "without", process, False
+        self._folder, self._path, self._process, self._stands = folder, folder / "without", process, False
 
     def show(self, without: bool) -> None:
         """Put the sign up or take it down. Where that is not possible the keeper cannot write either, and it is tried again."""
@@ -60,7 +60,7 @@ class Without:
         with suppress(OSError):
             if without:
                 self._path.write_text(_named(self._process))
-            else:
+            elif _sign(self._folder) == _named(self._process):  # else it is the next owner's by now
                 self._path.unlink(missing_ok=True)
             self._stands = without
 

@@ -136,7 +136,7 @@ class Manager(threading.Thread):
         if me is None:
             return self._lost_seat()
         view = self._seen.look(state, me, self._writer.process, self._world, self._gateway, self._bell.poke)
-        self._sign.show(self._inbox.trouble.last is not None)
+        self._sign.show(self._inbox.trouble.last is not None and state.head.owner == me)
         if self._inbox.trouble.last is not None and not self._without.tries(view):
             return not self.leaving and self._without.act(state, view)
         if self._sample(view, me):  # what was said before it counts, and the record shows that it was known

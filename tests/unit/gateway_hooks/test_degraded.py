@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway_hooks.gateway import Ticket, Update
+from gateway_hooks.hanging import Without, may_write
 from gateway_hooks.inbox import Inbox
 from gateway_hooks.manager import Manager
 from gateway_hooks.process import System
@@ -21,7 +22,7 @@ from journal.pseudonyms import Pseudonyms
 from journal.record import Draft, Stamp, Writer
 from journal.store import Journal, Reader
 from replay.fold import State
-from tests.builders import preflight, process, requested, started
+from tests.builders import DIGESTS, GREEN, connected, flushed, health, preflight, process, requested, started
 from tests.unit.gateway_hooks.idle import IdleGateway
 
 BLUE, OTHER = process(1), process(9)
@@ -246,6 +247,34 @@ def test_who_goes_on_without_the_journal_answers_though_nothing_was_begun_when_t
         manager.join(0.02)
     (ticket,) = inbox.accept("telegram", "bot", (Update("1", "text", "ada", b"{}"),), 2)
     assert (ticket.message, ticket.dispatch) == (0, True), "it is confirmed to the platform: nobody else will answer it"
+
+
+def test_a_side_that_finishes_its_turns_leaves_the_sign_of_the_owner_alone(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file by which an owner tells its keeper that it goes on without the journal is one; only the owner is asked for it."""
+    me, journal = manager._writer.process, manager._journal
+
+    def say(who: Process, *events: e.Event) -> int:
+        return journal.append(*map(Draft, events), writer=Writer(who, "operator"))[-1].seq
+
+    say(OTHER, requested())
+    say(me, e.GreenSpawned(green=GREEN), e.HandoffInit(green=GREEN))
+    say(GREEN, started("green", serving=False))
+    say(GREEN, e.HandoffAck(flushed_seq=say(me, flushed()), digests=DIGESTS))
+    say(me, e.HandoffActive(turns=1))
+    sample = say(GREEN, connected(), health())
+    say(GREEN, e.HandoffConfirm(samples=(sample,)))
+    say(me, e.HandoffComplete(sample=sample))
+    owner = Without(journal.folder, GREEN)
+    owner.show(True)
+    manager._seen.tried_ns = manager._world.now().mono_ns
+    manager._seen.polling = False
+    monkeypatch.setattr(manager._world, "probe", lambda _: "running")
+    for error in (DiskTrouble("full"), None):
+        manager._inbox.trouble.last = error
+        manager.step()
+        assert not may_write(journal.folder, GREEN)
 
 
 def test_a_sample_that_is_no_number_is_one_line_and_no_traceback(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from gateway_hooks.hanging import IDLE_SAMPLE_S, patience_s, silent_at_rest, unheard_s
+from gateway_hooks.hanging import IDLE_SAMPLE_S, Without, may_write, patience_s, silent_at_rest, unheard_s
 from journal import events as e
 from tests.builders import BLUE, GREEN, OPERATOR
 from tests.unit.replay.histories import BOOT, History, started
@@ -58,3 +60,14 @@ def test_after_a_handoff_green_is_who_is_listened_to() -> None:
 
 def test_a_record_in_which_nobody_was_ever_heard_tells_of_no_silence() -> None:
     assert not silent(History().wait(1000.0))
+
+
+def test_who_owns_no_more_takes_its_own_sign_down_and_not_that_of_the_next_owner(tmp_path: Path) -> None:
+    blue, green = Without(tmp_path, BLUE), Without(tmp_path, GREEN)
+    blue.show(True)
+    green.show(True)
+    blue.show(False)
+    assert not may_write(tmp_path, GREEN), "its keeper would end it for its silence"
+    green.show(False)
+    assert may_write(tmp_path, GREEN)
+    assert list(tmp_path.iterdir()) == []

@@ -49,7 +49,7 @@ class Inbox:
         self, journal: Journal, names: Pseudonyms, writer: Writer, entropy: Callable[[int], bytes], *, taking: bool
     ) -> None:
         self._journal = journal
-        self._names = names
+        self.names = names
         self._writer = writer
         self.entropy = entropy
         self.on_busy: Callable[[int | None], None] = lambda _holder: None
@@ -65,7 +65,7 @@ class Inbox:
         self, platform: str, account: str, updates: Sequence[Update], next_offset: int | None
     ) -> tuple[Ticket, ...]:
         """See the port. Raises ``StaleEpoch`` when this process does not own the adapters."""
-        who = self._names.of("a", account)
+        who = self.names.of("a", account)
         drafts = [self._accepted(platform, who, account, update) for update in updates]
         if next_offset is not None:
             drafts.append(Draft(e.AdapterOffset(platform=platform, account=who, next_offset=next_offset)))
@@ -120,7 +120,7 @@ class Inbox:
     def _accepted(self, platform: str, who: str, account: str, update: Update) -> Draft:
         payload, digest = seal(_pack(platform, account, update), self.entropy(16))
         event = e.MessageAccepted(
-            platform=platform, account=who, chat=self._names.of("c", f"{platform}:{update.chat}"), kind=update.kind,
+            platform=platform, account=who, chat=self.names.of("c", f"{platform}:{update.chat}"), kind=update.kind,
             update_id=_short(update.update_id), digest=digest,
         )  # fmt: skip
         key = f"{platform}:{who}:{_short(update.update_id)}:{_short(update.stamp)}"
@@ -224,7 +224,7 @@ class Inbox:
             if self._leaves_behind(known):
                 self._dispatched.difference_update(known)
                 raise AlreadyTaken(f"message {known[0]} waits behind an earlier one of its chat", hint="it comes back")
-        (receipt,) = self._take(Draft(e.TurnStarted(messages=known, session=self._names.of("s", session))), *known)
+        (receipt,) = self._take(Draft(e.TurnStarted(messages=known, session=self.names.of("s", session))), *known)
         return receipt.seq
 
     def _leaves_behind(self, known: tuple[int, ...]) -> bool:

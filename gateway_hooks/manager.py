@@ -28,7 +28,6 @@ from journal import events as e
 from journal.errors import Busy, HandoffError, IllegalTransition, Refused
 from journal.events import Process, Side
 from journal.head import adapter_key
-from journal.pseudonyms import Pseudonyms
 from journal.record import Draft, Writer
 from journal.reserve import Reserve
 from journal.store import Journal, Reader
@@ -77,7 +76,7 @@ class Manager(threading.Thread):
         self._gateway = gateway
         self._inbox = inbox
         self._world, self._writer, self._spawner = world, writer, spawner
-        self._names = Pseudonyms((journal.folder / "key").read_bytes())
+        self._names = inbox.names
         self._reader = reader or Reader(journal.path)
         self._bell = bell or Doorbell(journal.folder / "bell")
         self._state = State()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from gateway_hooks import seat
-from journal.store import Reader, create
+from journal.record import Draft, Receipt, Writer
+from journal.store import Journal, Reader, create
+from tests.builders import out_of_descriptors
 from tests.unit.gateway_hooks.idle import IdleGateway
 
 
@@ -27,3 +30,19 @@ def test_a_process_that_cannot_follow_the_journal_has_said_nothing_in_it(
     reader = Reader(tmp_path / "handoff" / "journal.db")
     assert reader.last_seq() == 0
     reader.close()
+
+
+def test_all_that_a_seat_needs_has_been_read_before_it_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(tmp_path / "handoff", at_ns=1)
+    append = Journal.append
+
+    def last(journal: Journal, *drafts: Draft, writer: Writer) -> tuple[Receipt, ...]:
+        receipts = append(journal, *drafts, writer=writer)
+        taken.enter_context(out_of_descriptors())
+        return receipts
+
+    monkeypatch.setattr(Journal, "append", last)
+    with ExitStack() as taken:
+        assert seat.take(tmp_path, IdleGateway(), {}).serving

@@ -73,6 +73,7 @@ class Accounts:
                         self._early += old.inbox.unstarted()
                         queues.retire(old.adapter)
                         old.successor = new
+                        turns.keep(old.end_callbacks())
                     self._all.append(new)
                 return adapter
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from gateway_hooks.gateway import AdapterInfo, AlreadyTaken, NotOwner, Ticket, Update
 from gateway_hooks.hermes import wire
-from gateway_hooks.hermes.hold import Hold, log
+from gateway_hooks.hermes.hold import Hold, log, outlast
 from gateway_hooks.hermes.inbox import Inbox
 from gateway_hooks.hermes.internals import loaded, module, wrap
 from gateway_hooks.hermes.queues import Queues
@@ -242,11 +242,21 @@ class Telegram:
             raise stop
         if ticket.update.kind == "callback":
             ledger, lane = self._hold.ledger, f"{PLATFORM}:{ticket.update.chat}"
+            opening = asyncio.ensure_future(self._hold.write(ledger.start, (ticket.message,), lane))
             try:
-                self._callbacks[update_id] = await self._hold.write(ledger.start, (ticket.message,), lane)
+                self._callbacks[update_id] = await asyncio.shield(opening)
+            except asyncio.CancelledError:
+                if await outlast(opening):
+                    self._callbacks[update_id] = opening.result()
+                raise
             except (AlreadyTaken, NotOwner) as error:
                 self.inbox.drop(update_id)
                 raise stop from error
+
+    async def end_callbacks(self) -> None:
+        """End what handlers have begun that were cut off with their adapter: no ``_after`` comes for it."""
+        while self._callbacks:
+            await self._turns.write("finish", self._callbacks.popitem()[1], "cancelled")
 
     async def _after(self, update: Any, _context: Any) -> None:
         """The last group: an update of which no event came needs no turn."""

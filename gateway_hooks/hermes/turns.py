@@ -141,11 +141,12 @@ class Turns:
                 return None
             inbox.carry(update_id)
             # The next text of a chat ends the task that hands the one before over, wherever that is: Hermes would lose it.
-            return await asyncio.shield(self._keep(handle(event, inbox, update_id)))
+            return await asyncio.shield(self.keep(handle(event, inbox, update_id)))
 
         return handle_message
 
-    def _keep(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def keep(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run something beside the rest, on the loop; nobody cancels it."""
         task = asyncio.create_task(work)
         self._kept.add(task)
         task.add_done_callback(self._kept.discard)

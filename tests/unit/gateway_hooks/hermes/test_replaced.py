@@ -463,3 +463,35 @@ def test_a_batch_whose_poll_was_thrown_away_while_it_was_journaled_is_fed_from_h
         assert account.inbox.see("11") is None
 
     play(story)
+
+
+@pytest.mark.parametrize("while_it_is_opened", [True, False])
+def test_a_press_whose_handlers_were_cut_off_with_their_adapter_does_not_hold_its_chat_for_ever(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, while_it_is_opened: bool
+) -> None:
+    """For as long as this process lives the next one would leave the chat to it: through the whole bake."""
+    journal.append(Draft(started()), Draft(connected()), writer=BLUE)
+    ledger = Ledger(journal, Pseudonyms(b"k" * 32), BLUE, lambda n: b"x" * n, taking=True)
+    monkeypatch.setattr(telegram, "module", lambda _: SimpleNamespace(ApplicationHandlerStop=RuntimeError))
+
+    async def story() -> None:
+        scene, busy = Scene(), threading.Event()
+        scene.hold.ledger = ledger
+        account = scene.account(scene.adapter)
+        assert await account._fetched((Update("11", "callback", CHAT, b"{}", "1"),), 12)
+        other = asyncio.ensure_future(scene.hold.write(busy.wait, 10))
+        await asyncio.sleep(0)
+        handling = asyncio.ensure_future(account._before(SimpleNamespace(update_id=11), None))
+        await asyncio.sleep(0)
+        if while_it_is_opened:
+            handling.cancel()
+            await asyncio.sleep(0)
+        busy.set()
+        await asyncio.gather(handling, other, return_exceptions=True)
+        scene.adapter.tear_down()  # the handlers behind ours never come to their end
+        scene.made(Adapter())
+        await asyncio.sleep(0)
+        await scene.hold.written()
+
+    play(story)
+    assert (journal.head.turns, journal.head.messages) == ({}, {})

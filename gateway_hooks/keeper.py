@@ -87,6 +87,7 @@ class Keeper:
         self._seats: dict[Side, Process | None] = {"blue": None, "green": None}
         self._stopped: dict[Seen, tuple[Process, int]] = {}
         self._watched: set[Process] = set()
+        self._how: dict[Process, str] = {}
         self._mute_ns = 0
         self._trials = hanging.Trials(folder)
         self._troubles: set[str] = set()
@@ -320,16 +321,16 @@ class Keeper:
             return False
         if self._world.probe(process) != "dead":
             return False
-        journal.append(*settle(head, side, process, how), writer=self._writer)
+        journal.append(*settle(head, side, process, self._how.get(process, how)), writer=self._writer)
         log.warning("settled %s, process %d", side, process.pid)
         return True
 
     def _end(self, side: Side, how: str) -> bool:
         process = self._seats[side]
-        if process is None:
-            return False
-        log.error("process %d (%s) is ended: %s", process.pid, side, how)
-        self._world.end(process)
+        if process is not None:
+            log.error("process %d (%s) is ended: %s", process.pid, side, how)
+            self._how = {process: how}  # it may be possible to say so only later
+            self._world.end(process)
         return self._settle(side, how)
 
     def _start(self, start: b.Start) -> None:

@@ -82,6 +82,7 @@ class Manager(threading.Thread):
         self._state = State()
         self._seen = Lookout(polling=polling)
         self._freed = freed
+        self._ended: dict[Process, str] = {}
         self._examiner = Examiner(reader or Reader(journal.path))
         inbox.on_busy = self._free_gate
         self._over = threading.Event()
@@ -210,7 +211,7 @@ class Manager(threading.Thread):
         process = self._state.head.process(side) or (self._state.head.expected_green if side == "green" else None)
         head = self._journal.catch_up()
         if process is not None and process in (head.process(side), head.expected_green):
-            how = "ended_stopped" if process == self._freed else how
+            how = "ended_stopped" if process == self._freed else self._ended.get(process, how)
             self._seen.peer_end = (
                 wording.ended(self._world.exit_code(process, wait_s=REAPED_S)) if how == "died" else ""
             )
@@ -220,6 +221,7 @@ class Manager(threading.Thread):
         head = self._state.head
         process = head.process(side) or (head.expected_green if side == "green" else None)
         if process is not None:
+            self._ended = {process: how}  # it may be possible to say so only later
             self._world.end(process)
             self._settle(side, how)
 

@@ -16,12 +16,12 @@ from gateway_hooks.inbox import Inbox
 from gateway_hooks.manager import Manager
 from gateway_hooks.process import System
 from journal import events as e
-from journal.errors import DiskTrouble, HandoffError, NoJournal, Tampered
+from journal.errors import Busy, DiskTrouble, HandoffError, NoJournal, Tampered
 from journal.events import Process
 from journal.pseudonyms import Pseudonyms
 from journal.record import Draft, Stamp, Writer
 from journal.store import Journal, Reader
-from replay.fold import State
+from replay.fold import State, state_of
 from tests.builders import DIGESTS, GREEN, connected, flushed, health, preflight, process, requested, started
 from tests.unit.gateway_hooks.idle import IdleGateway
 
@@ -275,6 +275,28 @@ def test_a_side_that_finishes_its_turns_leaves_the_sign_of_the_owner_alone(
         manager._inbox.trouble.last = error
         manager.step()
         assert not may_write(journal.folder, GREEN)
+
+
+def test_whom_a_side_has_ended_is_not_said_to_have_died_when_that_can_be_written_only_later(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me, journal = manager._writer.process, manager._journal
+    journal.append(Draft(requested()), writer=Writer(OTHER, "operator"))
+    journal.append(*map(Draft, (e.GreenSpawned(green=GREEN), e.HandoffInit(green=GREEN))), writer=Writer(me, "blue"))
+    manager._state = state_of(manager._reader)
+    monkeypatch.setattr(manager._world, "end", lambda _: None)
+
+    def never(*_: Draft, writer: Writer) -> object:
+        raise Busy("held", holder=None)
+
+    with monkeypatch.context() as held:
+        held.setattr(journal, "append", never)
+        with pytest.raises(Busy):
+            manager._end_peer("green", "ended_late")
+    manager._settle("green", "died")
+    with closing(Reader(journal.path)) as reader:
+        assert [r.event.how for r in reader.all() if isinstance(r.event, e.ProcessLost)] == ["ended_late"]
+    assert manager._seen.peer_end == ""
 
 
 def test_a_sample_that_is_no_number_is_one_line_and_no_traceback(

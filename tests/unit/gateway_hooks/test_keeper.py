@@ -18,9 +18,9 @@ from gateway_hooks.keeper import Keeper, Unstartable
 from gateway_hooks.process import Liveness
 from gateway_hooks.settling import settle
 from journal import events as e
-from journal.errors import HandoffError
+from journal.errors import Busy, HandoffError
 from journal.events import Process
-from journal.record import Draft, Stamp, Writer
+from journal.record import Draft, Receipt, Stamp, Writer
 from journal.store import Journal, Reader, create
 from tests.builders import DIGESTS, connected, flushed, health, paused, process, started
 
@@ -364,6 +364,25 @@ def test_a_gateway_at_rest_that_hangs_is_ended_and_started_again(parish: Parish)
     parish.steps(until=2, most=2000)
     assert parish.street.status[hung] == "dead"
     assert 330.0 <= parish.street.started[1][0] - since < 340.0
+    with closing(Reader(parish.folder / "journal.db")) as reader:
+        assert [r.event.how for r in reader.all() if isinstance(r.event, e.ProcessLost)] == ["ended_silent"]
+
+
+def test_whom_it_has_ended_is_not_said_to_have_died_when_that_can_be_written_only_later(
+    parish: Parish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, busy = Journal.append, [Busy("held", holder=None)]
+
+    def once(journal: Journal, *drafts: Draft, writer: Writer) -> tuple[Receipt, ...]:
+        if busy and isinstance(drafts[0].event, e.ProcessLost):
+            raise busy.pop()
+        return append(journal, *drafts, writer=writer)
+
+    parish.steps(until=1)
+    parish.serve()
+    monkeypatch.setattr(Journal, "append", once)
+    parish.steps(until=2, most=2000)
+    parish.steps(most=50)
     with closing(Reader(parish.folder / "journal.db")) as reader:
         assert [r.event.how for r in reader.all() if isinstance(r.event, e.ProcessLost)] == ["ended_silent"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from gateway_hooks.gateway import GatewayFault, Ledger
+from gateway_hooks.gateway import GatewayFault, Ledger, SettledAs
 
 log = logging.getLogger("handoff_journal.hermes")
 T = TypeVar("T")
@@ -103,3 +103,22 @@ async def outlast(work: asyncio.Future[Any]) -> bool:
         with suppress(asyncio.CancelledError):
             await asyncio.wait({work})
     return not work.cancelled() and work.exception() is None
+
+
+def settle_all(ledger: Ledger, messages: Sequence[int], outcome: SettledAs) -> None:
+    """Settle what one event spoke for, in one call: who waits for it may be cancelled. What is refused changes nothing here."""
+    for message in messages:
+        try:
+            ledger.settle(message, outcome)
+        except Exception as error:
+            log.warning("the ledger refused settle: %s", error)
+
+
+def join_all(ledger: Ledger, turn: int, messages: Sequence[int]) -> None:
+    """The same of what Hermes has steered into a turn: whatever the journal can take of that, it is not to be begun again."""
+    for message in messages:
+        try:
+            ledger.join(turn, message)
+        except Exception as error:
+            log.warning("the ledger refused join: %s", error)
+            settle_all(ledger, (message,), "merged")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gateway_hooks.gateway import AlreadyTaken, NotOwner, SettledAs, TurnOutcome
-from gateway_hooks.hermes.hold import Hold, log, outlast
+from gateway_hooks.hermes.hold import Hold, join_all, log, outlast, settle_all
 from gateway_hooks.hermes.inbox import Inbox, Item
 from gateway_hooks.hermes.queues import Queues
 
@@ -274,10 +274,8 @@ class Turns:
         if inbox.place(update_id) not in {"seen", "carried"} or self._queues.holds(update_id):
             return
         messages = inbox.drop(update_id)
-        if not self._hold.held or self._hold.stopping:
-            return
-        for message in messages:
-            await self.write("settle", message, outcome)
+        if self._hold.starting:
+            await self._hold.write(settle_all, self._hold.ledger, messages, outcome)
 
     async def write(self, what: str, *arguments: Any) -> Any:
         """Make a ledger call whose refusal changes nothing here: it is logged, never raised."""
@@ -286,14 +284,6 @@ class Turns:
         except Exception as error:
             log.warning("the ledger refused %s: %s", what, error)
             return None
-
-    async def _join(self, turn: int | None, message: int) -> None:
-        """A message that Hermes has steered into a turn: whatever the journal can take of that, it is not to be begun again."""
-        try:
-            await self._hold.write(self._hold.ledger.join, turn, message)
-        except Exception as error:
-            log.warning("the ledger refused join: %s", error)
-            await self.write("settle", message, "merged")
 
     async def _begin_again(self, session: str, text: str) -> None:
         try:
@@ -307,8 +297,7 @@ class Turns:
         if steered and frame is not None and inbox.place(update_id) in {"seen", "carried"}:
             if not self._queues.holds(update_id):
                 frame.joined += 1
-                for message in inbox.drop(update_id):
-                    await self._join(frame.turn, message)
+                await self._hold.write(join_all, self._hold.ledger, frame.turn or 0, inbox.drop(update_id))
             return
         await self.settle_unless_queued(inbox, update_id, "no_reply")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 
 from gateway_hooks.gateway import Ticket, Update
 from gateway_hooks.hermes import wire
-from gateway_hooks.hermes.hold import Hold
+from gateway_hooks.hermes.hold import Hold, join_all
 from gateway_hooks.hermes.inbox import Inbox
 from gateway_hooks.hermes.queues import Queues
 from gateway_hooks.hermes.turns import FRAME, STREAM, Turns, aside
@@ -57,6 +57,7 @@ class Chat:
             _running_agents={}, _queued_events={}, _session_key_for_source=lambda _: "chat", _startup_restore_in_progress=False
         )  # fmt: skip
         self.inbox, queues = Inbox(), Queues(runner)
+        self.runner = runner
         queues.watch(SimpleNamespace(_pending_messages={}), self.inbox)
         self.turns = Turns(self.hold, queues, runner, lambda *_: None)
         self.answered: list[tuple[int, int | None]] = []
@@ -240,12 +241,40 @@ def test_a_message_that_was_steered_into_a_turn_is_not_begun_again_though_that_c
         assert frame is not None
         chat.inbox.drop("8")
         with chat.trouble(error):
-            await chat.turns._join(frame.turn, steered.message)
+            await chat.hold.write(join_all, chat.ledger, frame.turn or 0, [steered.message])
 
     chat.ledger._dispatched.add(steered.message)
     chat.runs(7, meanwhile=steers)
     assert chat.fed_again() == []
     chat.ledger.pay()
+    assert (chat.fed_again(), chat.journal.head.messages) == ([], {})
+
+
+@pytest.mark.parametrize("steered", [True, False], ids=["steered", "ignored"])
+@pytest.mark.parametrize("error", [Busy("held", holder=None), None], ids=["busy", "writable"])
+def test_what_one_event_spoke_for_is_told_whole_though_who_tells_it_is_cancelled(
+    chat: Chat, error: HandoffError | None, steered: bool
+) -> None:
+    chat.runner._busy_input_mode = "steer" if steered else ""
+    chat.comes(7)
+    for number in (8, 9):
+        chat.comes(number)
+        chat.inbox.carry(str(number))
+    chat.inbox.merge("8", "9")
+    chat.ledger._dispatched |= set(chat.journal.head.messages)
+    event = SimpleNamespace(platform_update_id=8, text="hello")
+
+    async def meanwhile() -> None:
+        with chat.trouble(error) if error else nullcontext():
+            telling = asyncio.ensure_future(chat.turns._settle_busy(event, chat.inbox, "8", "chat"))
+            await asyncio.sleep(0)
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+            await chat.hold.written()
+        assert chat.fed_again() == []
+        chat.ledger.pay()
+
+    chat.runs(7, meanwhile=meanwhile)
     assert (chat.fed_again(), chat.journal.head.messages) == ([], {})
 
 

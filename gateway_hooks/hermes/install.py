@@ -107,7 +107,14 @@ def planned(home: Path, *, on: bool) -> Change | None:
 
 
 def carry_out(change: Change) -> None:
-    """Write it. Raises ``OSError``."""
+    """Write it.
+
+    Raises:
+        GatewayFault: The file is another than when this was planned; nothing is written.
+        OSError: It cannot be written.
+    """
+    if change.path.read_bytes() != change.before:
+        raise GatewayFault(f"{change.path} was changed meanwhile", hint="run this again")
     mode = change.path.stat().st_mode & 0o777
     if change.backup.name == WITH or not change.backup.exists():
         _write(change.backup, change.before, mode)

@@ -145,3 +145,16 @@ def test_installing_keeps_the_old_text_beside_it(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o640
     assert install.uninstall(tmp_path)
     assert path.read_text(encoding="utf-8") == CONFIG
+
+
+def test_what_somebody_writes_into_a_config_after_it_was_read_is_not_written_over(tmp_path: Path) -> None:
+    """Making the journal lies between the two, which may wait for its gate."""
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG)
+    change = install.planned(tmp_path, on=True)
+    assert change is not None
+    path.write_text(edited := CONFIG.replace("the cheap one", "the good one"))
+    with pytest.raises(GatewayFault, match="changed meanwhile"):
+        install.carry_out(change)
+    assert path.read_text() == edited
+    assert list(tmp_path.iterdir()) == [path]

@@ -61,8 +61,11 @@ class Trouble:
 
     def over(self) -> None:
         """Something was appended."""
-        if self.last is not None and not self.for_good:
-            self.last, self.alone = None, False
+        if self.for_good:
+            return
+        self.alone = False  # also where that was decided before, and said after, the trouble was over
+        if self.last is not None:
+            self.last = None
             if self._said:
                 log.critical("the journal can be written again; messages are in it from here on")
             self._said = False

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway_hooks import without
 from gateway_hooks.gateway import Ticket, Update
 from gateway_hooks.hanging import Without, may_write
 from gateway_hooks.inbox import Inbox
@@ -21,6 +22,7 @@ from journal.events import Process
 from journal.pseudonyms import Pseudonyms
 from journal.record import Draft, Stamp, Writer
 from journal.store import Journal, Reader
+from replay.alone import ServeAlone
 from replay.fold import State, state_of
 from tests.builders import DIGESTS, GREEN, connected, flushed, health, preflight, process, requested, started
 from tests.unit.gateway_hooks.idle import IdleGateway
@@ -297,6 +299,26 @@ def test_whom_a_side_has_ended_is_not_said_to_have_died_when_that_can_be_written
     with closing(Reader(journal.path)) as reader:
         assert [r.event.how for r in reader.all() if isinstance(r.event, e.ProcessLost)] == ["ended_late"]
     assert manager._seen.peer_end == ""
+
+
+def test_a_word_on_serving_alone_that_comes_after_the_trouble_is_over_does_not_outlast_the_next_append(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox, journal, me = manager._inbox, manager._journal, manager._writer.process
+
+    def wrote_meanwhile(*_: object) -> ServeAlone:
+        inbox.accept("telegram", "bot", (Update("1", "text", "ada", b"{}"),), 2)  # another thread's
+        return ServeAlone()
+
+    inbox.trouble.met(DiskTrouble("full"))
+    manager._seen.tried_ns = manager._world.now().mono_ns
+    monkeypatch.setattr(without, "alone", wrote_meanwhile)
+    manager.step()
+    assert inbox.accept("telegram", "bot", (Update("2", "text", "ada", b"{}"),), 3)[0].message
+    journal.append(Draft(requested()), writer=Writer(OTHER, "operator"))
+    removed(journal)
+    with pytest.raises(NoJournal):  # green may take over: nothing is confirmed that it cannot know of
+        inbox.accept("telegram", "bot", (Update("3", "text", "ada", b"{}"),), 4)
 
 
 def test_a_sample_that_is_no_number_is_one_line_and_no_traceback(

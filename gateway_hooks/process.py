@@ -377,7 +377,7 @@ def _stat(pid: int) -> tuple[str, int] | None:
         Unseen: It cannot be looked at.
     """
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")  # a name may be cut in the middle of a letter
     except (FileNotFoundError, ProcessLookupError):
         return None
     except OSError as error:

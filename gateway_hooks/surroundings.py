@@ -26,7 +26,7 @@ def watcher(pid: int, parent: int, env: Mapping[str, str]) -> Watcher | None:
         return "container"
     main = env.get("SYSTEMD_EXEC_PID")
     with suppress(OSError):
-        name = Path(f"/proc/{parent}/comm").read_text().strip()
+        name = Path(f"/proc/{parent}/comm").read_text(errors="replace").strip()
         if "INVOCATION_ID" in env or "NOTIFY_SOCKET" in env:
             is_main = main == str(pid) if main else parent == 1 or name == "systemd"
             return "systemd" if is_main else None
@@ -65,7 +65,9 @@ def finding(folder: Path, pid: int, env: Mapping[str, str]) -> Finding:
     place = Path(f"/proc/{pid}")
     try:
         unit = unit_of((place / "cgroup").read_text())
-        status = dict(line.split(":", 1) for line in (place / "status").read_text().splitlines() if ":" in line)
+        status = dict(
+            line.split(":", 1) for line in (place / "status").read_text(errors="replace").splitlines() if ":" in line
+        )
     except OSError as error:
         return Finding("service", "warning", f"process {pid} cannot be looked at: {error.strerror}")
     keeper = keeper_of(folder)

@@ -49,6 +49,14 @@ def test_a_reused_pid_and_another_boot_are_other_processes(system: System) -> No
     assert system.probe(me.model_copy(update={"boot": "another"})) == "dead"
 
 
+def test_a_process_whose_name_is_no_text_is_seen_like_any_other(system: System) -> None:
+    """The kernel cuts a name at 15 bytes, in the middle of a letter too; and a recorded pid may be anybody's by now."""
+    with Child(f"open('/proc/self/comm', 'wb').write(b'gateway-f\\xc3'); {SLEEP}") as child:
+        process = identified(system, child)
+        assert system.probe(process) == "running"
+        assert system.probe(process.model_copy(update={"boot": "another"})) == "dead"
+
+
 def test_an_incarnation_that_is_gone_is_not_ended_in_its_successors_place(system: System) -> None:
     with Child(SLEEP) as child:
         process = identified(system, child)

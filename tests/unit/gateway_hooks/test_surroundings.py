@@ -39,6 +39,13 @@ def test_a_supervisor_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> No
     assert watcher(7, NOBODY, {}) is None
 
 
+def test_a_parent_or_a_gateway_whose_name_is_no_text_is_looked_at_all_the_same(tmp_path: Path) -> None:
+    with Child("open('/proc/self/comm', 'wb').write(b'gateway-f\\xc3'); print('up', flush=True); input()") as child:
+        assert child.line() == "up"
+        assert watcher(7, child.pid, {}) is None
+        assert finding(tmp_path, child.pid, {}).severity == "ok"
+
+
 @pytest.mark.parametrize(
     ("cgroup", "unit"),
     [

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,6 +29,28 @@ from replay.fold import State, state_of
 LOOK_S = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """Who was stopped with the journal's gate in its hands and is ended: nobody can write before that. And how it had been started."""
+
+    process: Process
+    line: Sequence[str]
+    env: Mapping[str, str]
+    folder: Path
+
+
+def free(folder: Path, system: System, busy: Busy) -> Freed:
+    """End that one, where ``force`` may end the gateway; raises what ``force`` would, or ``busy`` where nobody is stopped."""
+    with closing(Reader(folder / "journal.db")) as reader:
+        _owner(state_of(reader), system, folder)
+    holder = system.identify(busy.holder) if busy.holder else None
+    if holder is None or system.probe(holder) != "stopped":
+        raise busy
+    freed = Freed(holder, *belongings(holder))
+    free_gate(system, holder.pid)
+    return freed
+
+
 def force(
     journal: Journal,
     runtime: str,
@@ -35,6 +58,7 @@ def force(
     limits: e.Limits,
     terms: e.HandoffTerms | None = None,
     command: Sequence[str] = (),
+    freed: Freed | None = None,
 ) -> str:
     """End the gateway that cannot hand over, and start green in its place; returns the handoff's id.
 
@@ -43,6 +67,7 @@ def force(
         runtime: Which program green runs; ``same`` is that of the gateway that is ended.
         bake_s, limits, terms: As for any handoff.
         command: How a gateway is started, where there is none left to look it up at.
+        freed: Who had to be ended before the journal could be opened.
     Raises:
         IllegalTransition: The gateway answers, another has taken its place meanwhile, or a handoff is not over.
         NothingHere: No gateway ever served, or it is gone and nobody says how one is started.
@@ -55,7 +80,10 @@ def force(
         state = state_of(reader)
     owner = _owner(state, system, journal.folder)
     alive = system.probe(owner) != "dead"
-    line, env, folder = belongings(owner) if alive else ([], dict(os.environ), Path.cwd())
+    if freed is not None and freed.process == owner:
+        line, env, folder = list(freed.line), dict(freed.env), freed.folder
+    else:
+        line, env, folder = belongings(owner) if alive else ([], dict(os.environ), Path.cwd())
     line = list(command) or line
     chosen = runtimes.find(journal.folder, runtime)
     if not line and not (chosen.python and chosen.command):
@@ -76,10 +104,15 @@ def force(
     with undisturbed():
         green = system.spawn(chosen.argv(line), env, journal.folder / f"{handoff}.green.log", folder=folder)
         try:
-            _said(journal, system, lambda head, freed: _take_over(head, system, owner, green, asked, freed))
+            already = freed.process if freed else None
+            _said(
+                journal,
+                system,
+                lambda head, freed: _take_over(head, state.head, system, green, asked, freed or already),
+            )
         except HandoffError as error:
             system.end(green)
-            if alive and not isinstance(error, Refused) and system.probe(owner) == "dead":
+            if (alive or already == owner) and not isinstance(error, Refused) and system.probe(owner) == "dead":
                 error.hint = f"process {owner.pid} was ended all the same: start the gateway again"
             raise
     return handoff
@@ -98,14 +131,20 @@ def _said(journal: Journal, system: System, do: Callable[[Head, Process | None],
 
 
 def _take_over(
-    head: Head, system: System, owner: Process, green: Process, asked: Sequence[e.Event], freed: Process | None
+    head: Head, seen: Head, system: System, green: Process, asked: Sequence[e.Event], freed: Process | None
 ) -> list[Draft]:
     """End the owner; its end, the request and green's name, to be appended before anybody else can say a word: the keeper wakes when
     the owner dies, would settle it first, and start it again."""
-    if head.open or head.owning != owner:
+    owner = seen.owning
+    assert owner is not None
+    withdrawn = head.phase == "requested" and head.handoff == seen.handoff
+    if (head.open and not withdrawn) or head.owning != owner:
         raise _too_late(head, owner)
+    drafts = []
+    if withdrawn:
+        drafts.append(Draft(e.HandoffFailed(reason="fault", detail="withdrawn by the operator")))
     other: e.Side = "green" if head.owner == "blue" else "blue"
-    left, drafts = head.process(other), []
+    left = head.process(other)
     if left is not None:
         if system.probe(left) != "dead":
             raise IllegalTransition(
@@ -142,7 +181,7 @@ def _owner(state: State, system: System, folder: Path) -> Process:
     """The gateway that has to be ended; raises where there is none, or where it need not be."""
     head: Head = state.head
     owner = head.owning
-    if head.open:
+    if head.open and head.phase != "requested":  # that one is withdrawn, with the first word
         raise IllegalTransition(
             f"handoff {head.handoff} is open, in phase {head.phase}",
             hint="'handoff-journal rollback' undoes it, 'handoff-journal resume' finishes it; then again",

@@ -6,24 +6,35 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
-from gateway_hooks.forcing import force, handoff_id
+from gateway_hooks.forcing import Freed, force, free, handoff_id
 from gateway_hooks.process import System, undisturbed
 from gateway_hooks.settling import settle
 from journal import events as e
-from journal.errors import IllegalTransition, NothingHere
+from journal.errors import Busy, IllegalTransition, NothingHere
 from journal.head import Head
 from journal.record import Draft, Record, Writer
 from journal.store import Journal, Reader
 from replay.decide import deadline_passed
 from replay.fold import State, state_of
 
+GATE_S = 10.0
+"""How long a word waits for the gate."""
+
 
 class Operator:
     """A person at this machine, with the journal of one home open for writing. Close it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, by_force: bool = False) -> None:
+        """``by_force``: who is stopped with the journal's gate in its hands does not stand in the way, see ``forcing.free``."""
         self._system = System()
-        self.journal = Journal(folder, self._system.now)
+        self._freed: Freed | None = None
+        try:
+            self.journal = Journal(folder, self._system.now, deadline_s=GATE_S)
+        except Busy as error:
+            if not by_force:
+                raise
+            self._freed = free(folder, self._system, error)
+            self.journal = Journal(folder, self._system.now, deadline_s=GATE_S)
         self._writer = Writer(self._system.me(), "operator")
         self._opened_at = self.journal.head.seq
 
@@ -53,10 +64,7 @@ class Operator:
         self, runtime: str, bake_s: float, limits: e.Limits, terms: e.HandoffTerms | None, command: Sequence[str]
     ) -> str:
         """The same without the help of a gateway that hangs or is gone: see ``forcing.force``."""
-        head = self.journal.catch_up()
-        if head.phase == "requested":
-            self._say(e.HandoffFailed(reason="fault", detail="withdrawn by the operator"))
-        return force(self.journal, runtime, bake_s, limits, terms, command)
+        return force(self.journal, runtime, bake_s, limits, terms, command, self._freed)
 
     def rollback(self) -> str:
         """Roll the open handoff back; returns its id. Raises ``NothingHere`` when none is open."""

@@ -60,7 +60,7 @@ def command(
         return findings.report(place, findings.preflight(place, runtime, way_back=not no_way_back))
     from gateway_hooks import runtimes
 
-    operator = Operator(place.folder)
+    operator = Operator(place.folder, by_force=force)
     handoff = ""
     try:
         named = runtimes.find(place.folder, runtime)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import pytest
 
-from gateway_hooks import hanging
+from gateway_hooks import hanging, orders
+from gateway_hooks.commands import following
 from gateway_hooks.orders import Operator
 from gateway_hooks.process import System
 from gateway_hooks.settling import settle
@@ -18,7 +19,7 @@ from journal.errors import Busy, DiskTrouble, IllegalTransition, NothingHere
 from journal.events import Process
 from journal.record import Writer
 from journal.store import Journal
-from tests.builders import health, started
+from tests.builders import Child, connected, health, started
 from tests.unit.gateway_hooks.homes import Home
 
 
@@ -203,3 +204,52 @@ def test_a_gateway_that_cannot_write_is_not_ended_for_its_silence(home: Home, op
         force(operator)
     assert home.system.probe(home.blue) == "running"
     assert home.state().request is None
+
+
+_HOLDS = """
+import fcntl, os, sys
+fcntl.flock(os.open(sys.argv[1], os.O_RDWR), fcntl.LOCK_EX)
+print("up", flush=True); input()
+"""
+
+
+@contextmanager
+def stopped_with_the_gate(home: Home, *, asked: bool = False) -> Iterator[Process]:
+    """A gateway that serves, or was asked for a handoff besides, and was stopped in the middle of an append."""
+    with Child(_HOLDS, str(home.folder / "gate")) as child:
+        blue = home.system.identify(child.pid)
+        assert blue is not None
+        home.say(blue, started(), connected(), health())
+        if asked:
+            home.request(frozen_s=0.2)
+        assert child.line() == "up"
+        home.freeze(blue)
+        yield blue
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["at rest", "asked for a handoff"])
+def test_the_command_too_ends_one_that_was_stopped_with_the_gate_in_its_hands(
+    home: Home, greens: Greens, monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    monkeypatch.setattr(orders, "GATE_S", 0.1)
+    monkeypatch.setattr(following, "ALONE_S", 0.1)
+    with stopped_with_the_gate(home, asked=asked) as blue:
+        assert home.run("promote", "--force", "--no-wait") == 1, "its green is no gateway"
+    state = home.state()
+    assert [(loss.process, loss.how) for loss in state.losses][:1] == [(blue, "ended_stopped")]
+    assert [step.type for step in state.steps][:2] == ["HANDOFF_REQUESTED", "HANDOFF_INIT"]
+
+
+def test_where_it_is_refused_a_request_that_stands_is_not_withdrawn(home: Home) -> None:
+    home.serve().request()
+    assert home.run("promote", "--force") == 4
+    assert (home.state().head.phase, home.state().head.handoff) == ("requested", "h-1")
+
+
+def test_a_request_that_came_meanwhile_is_left_alone(home: Home, operator: Operator, greens: Greens) -> None:
+    greens.then = home.request
+    home.serve()
+    with pytest.raises(IllegalTransition, match="h-1 was asked for meanwhile"):
+        force(operator)
+    assert (home.state().head.phase, home.system.probe(home.blue)) == ("requested", "running")
+    assert not greens.living()

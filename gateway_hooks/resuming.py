@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gateway_hooks.process import System, undisturbed
 from gateway_hooks.settling import settle
-from journal.errors import IllegalTransition
+from journal.errors import Refused
 from journal.events import HandoffFailed, Process, Side
 from journal.record import Draft, Writer
 from journal.store import Journal, Reader
@@ -65,7 +65,7 @@ class Resume:
             if action is None and state.head.phase == "requested" and deadline_passed(state, view.now, view.boot):
                 action = Say(HandoffFailed(reason="deadline", detail="the gateway did not answer"))
             if isinstance(action, Say | Settle | EndPeer):
-                with suppress(IllegalTransition):  # somebody was faster: look again
+                with suppress(Refused):  # somebody was faster, and may have said it in other words: look again
                     did.append(self._do(state, action))
                 continue
             if action is None and "stopped" in (view.blue, view.green) and self._alone(view):

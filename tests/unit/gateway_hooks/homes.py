@@ -53,8 +53,8 @@ class Home:
         """A handoff has come to its bake."""
         return self.serve().request().come_to_bake()
 
-    def suffer(self, chat: str) -> int:
-        """A message of that chat whose answer was on its way when blue died, in the handoff that was asked for; its seq."""
+    def hold(self, chat: str) -> int:
+        """A message of that chat whose answer is on its way; its seq."""
         payload, digest = seal(b"hello", b"s" * 16)
         name = Pseudonyms(read_key(self.folder)).of("c", chat)
         came = e.MessageAccepted(
@@ -63,6 +63,11 @@ class Home:
         message = self.journal.append(Draft(came, payload=payload), writer=Writer(self.blue, "operator"))[0].seq
         turn = self.say(self.blue, e.TurnStarted(messages=(message,), session="s_" + "0" * 16))
         self.say(self.blue, e.ReplyIntended(turn=turn, part=0))
+        return message
+
+    def suffer(self, chat: str) -> int:
+        """A message of that chat whose answer was on its way when blue died, in the handoff that was asked for; its seq."""
+        message = self.hold(chat)
         self.system.end(self.blue)
         dead = settle(self.journal.head, "blue", self.blue, "died")
         self.journal.append(*dead, writer=Writer(self.system.me(), "operator"))
@@ -71,14 +76,23 @@ class Home:
 
     def come_to_bake(self) -> Home:
         """The handoff that was asked for has come to its bake."""
+        for _ in self.steps_to_bake():
+            pass
+        return self
+
+    def steps_to_bake(self) -> Iterator[None]:
+        """The same, one append with each step of the iteration."""
         self.say(self.blue, e.GreenSpawned(green=self.green), e.HandoffInit(green=self.green))
+        yield
         self.say(self.green, started("green", serving=False))
         seq = self.say(self.blue, flushed())
+        yield
         self.say(self.green, e.HandoffAck(flushed_seq=seq, digests=DIGESTS))
+        yield
         self.say(self.blue, paused(), e.HandoffActive(turns=0))
+        yield
         seq = self.say(self.green, connected(), health())
         self.say(self.green, e.HandoffConfirm(samples=(seq,)))
-        return self
 
     def freeze(self, process: Process) -> None:
         """Stop it."""

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from gateway_hooks.keeper import _lock
+from gateway_hooks.settling import settle
 from journal import events as e
 from journal.errors import Busy
-from journal.store import Reader
+from journal.record import Draft, Writer
+from journal.store import Journal, Reader
 from replay.check import check
 from tests.unit.gateway_hooks.homes import Home, a_home
 
@@ -87,6 +89,27 @@ def test_both_dead_in_the_bake_is_left_to_greens_runtime(home: Home, capsys: pyt
     assert len(deeds(home, capsys)) == 2
     assert home.state().head.phase == "baking"
     assert resumed(home, capsys)[1]["start"]["side"] == "green"
+
+
+@pytest.mark.parametrize("how", ["died", "ended_silent"])
+def test_somebody_who_settles_the_dead_in_that_very_moment_does_not_disturb_it(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    home.serve().hold("1")
+    home.system.end(home.blue)
+    append = Journal.append
+
+    def late(journal: Journal, *drafts: Draft, writer: Writer) -> object:
+        monkeypatch.setattr(Journal, "append", append)
+        home.journal.append(
+            *settle(home.journal.catch_up(), "blue", home.blue, how), writer=Writer(home.green, "keeper")
+        )
+        return journal.append(*drafts, writer=writer)
+
+    monkeypatch.setattr(Journal, "append", late)
+    code, answer = resumed(home, capsys)
+    assert (code, answer["start"]["side"]) == (1, "blue")
+    assert home.state().settled == {"ambiguous": 1}
 
 
 def test_with_a_keeper_somebody_is_about_to_start(home: Home, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from gateway_hooks.forcing import Freed, force, free, handoff_id
 from gateway_hooks.process import System, undisturbed
 from gateway_hooks.settling import settle
 from journal import events as e
-from journal.errors import Busy, IllegalTransition, NothingHere
+from journal.errors import Busy, IllegalTransition, NothingHere, Refused
 from journal.head import Head
 from journal.record import Draft, Record, Writer
 from journal.store import Journal, Reader
@@ -69,10 +69,17 @@ class Operator:
     def rollback(self) -> str:
         """Roll the open handoff back; returns its id. Raises ``NothingHere`` when none is open."""
         head = self._require_open()
-        if head.phase == "requested":
-            self._say(e.HandoffFailed(reason="fault", detail="withdrawn by the operator"))
-        elif head.phase != "rolling_back":
-            self._say(e.HandoffRollback(phase=head.phase, reason="operator"))
+        while head.phase != "rolling_back":
+            withdrawn = e.HandoffFailed(reason="fault", detail="withdrawn by the operator")
+            asked = head.phase == "requested"
+            order = withdrawn if asked else e.HandoffRollback(phase=head.phase, reason="operator")
+            try:
+                self._say(order, phase_seq=head.phase_seq)
+                break
+            except IllegalTransition:  # it went on while we spoke
+                seen, head = head, self._require_open()
+                if head.handoff != seen.handoff or head.phase_seq == seen.phase_seq:
+                    raise
         return head.handoff or ""
 
     def confirm(self) -> str:
@@ -144,6 +151,6 @@ class Operator:
         side: e.Side = "green" if head.owner == "blue" else "blue"
         process = head.process(side)
         if process is not None and self._system.probe(process) == "dead":
-            with undisturbed():
+            with undisturbed(), suppress(Refused):  # or green was faster
                 head = self.journal.catch_up()  # what it said last stands before what is said of it
                 self.journal.append(*settle(head, side, process, "died"), writer=self._writer)

@@ -8,9 +8,11 @@ import pytest
 
 from gateway_hooks.forcing import handoff_id
 from gateway_hooks.orders import Operator
+from gateway_hooks.settling import settle
 from journal import events as e
 from journal.errors import IllegalTransition, NothingHere
-from journal.record import Stamp
+from journal.record import Draft, Stamp, Writer
+from journal.store import Journal
 from tests.builders import health
 from tests.unit.gateway_hooks.homes import Home
 
@@ -171,6 +173,50 @@ def test_a_blue_that_was_killed_while_it_finished_its_turns_is_settled_by_the_ne
     operator.promote("same", 60.0, e.Limits())
     state = home.state()
     assert (state.head.phase, state.head.blue) == ("requested", home.green)
+
+
+@pytest.mark.parametrize("how", ["died", "ended_silent"])
+def test_a_promote_is_not_disturbed_by_green_who_settles_the_old_blue_in_that_very_moment(
+    home: Home, operator: Operator, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    home.serve().hold("1")
+    seq = home.request().come_to_bake().say(home.green, health())
+    home.say(home.blue, e.HandoffComplete(sample=seq))
+    home.system.end(home.blue)
+    append = Journal.append
+
+    def late(journal: Journal, *drafts: Draft, writer: Writer) -> object:
+        monkeypatch.setattr(Journal, "append", append)
+        home.journal.append(
+            *settle(home.journal.catch_up(), "blue", home.blue, how), writer=Writer(home.green, "green")
+        )
+        return journal.append(*drafts, writer=writer)
+
+    monkeypatch.setattr(Journal, "append", late)
+    operator.promote("same", 60.0, e.Limits())
+    assert (home.state().head.phase, home.state().head.blue) == ("requested", home.green)
+
+
+@pytest.mark.parametrize("later", ["init", "ack", "active"])
+def test_a_rollback_is_ordered_though_the_phase_moves_while_it_is_said(
+    home: Home, operator: Operator, monkeypatch: pytest.MonkeyPatch, later: str
+) -> None:
+    home.serve().request()
+    steps = home.steps_to_bake()
+    append = Journal.append
+
+    def late(journal: Journal, *drafts: Draft, writer: Writer) -> object:
+        monkeypatch.setattr(Journal, "append", append)
+        for _ in steps:
+            if home.journal.head.phase == later:
+                break
+        return journal.append(*drafts, writer=writer)
+
+    monkeypatch.setattr(Journal, "append", late)
+    assert operator.rollback() == "h-1"
+    rollback = home.state().rollback
+    assert rollback is not None
+    assert (rollback.phase, rollback.reason) == (later, "operator")
 
 
 def test_a_handoffs_name_sorts_by_time_and_can_be_read() -> None:

@@ -32,7 +32,8 @@ class Found:
     """What was there, what was done about it, and what comes next.
 
     ``sides`` says of each side what the operating system says; ``did`` are the deeds with the seq of the event that records each;
-    ``start`` is whom the boot rule names when nobody serves; ``keeper`` is the pid of the keeper that will start it, if there is one.
+    ``start`` is whom the boot rule names; ``keeper`` is the pid of the keeper that will start it, if there is one, ``stopped`` of one
+    that will not before it is continued; ``serves`` is whether somebody serves all the same.
     """
 
     before: State
@@ -41,6 +42,8 @@ class Found:
     did: tuple[tuple[str, int], ...] = ()
     start: Start | None = None
     keeper: int | None = None
+    stopped: int | None = None
+    serves: bool = False
 
 
 class Resume:
@@ -74,7 +77,11 @@ class Resume:
             start = action if isinstance(action, Start) else None
             assert not isinstance(action, Leave)
             sides: dict[Side, PeerIs] = {side: first.of(side) for side in SIDES}
-            return Found(before, state, sides, tuple(did), start, keeper_of(self._folder))
+            keeper = keeper_of(self._folder)
+            stopped = keeper if keeper is not None and self._is_stopped(keeper) else None
+            keeper = None if stopped is not None else keeper
+            serves = view.of(state.head.owner) == "running"
+            return Found(before, state, sides, tuple(did), start, keeper, stopped, serves)
 
     def close(self) -> None:
         """Let go of the journal."""
@@ -94,6 +101,10 @@ class Resume:
             if process is not None and found[name] == "stopped":
                 stopped[name] = (now.mono_ns - self._stopped.setdefault(process, now.mono_ns)) / 1e9
         return View(now, self._writer.process.boot, found["blue"], found["green"], stopped_s=stopped)
+
+    def _is_stopped(self, pid: int) -> bool:
+        process = self._system.identify(pid)
+        return process is not None and self._system.probe(process) == "stopped"
 
     def _alone(self, view: View) -> bool:
         return "running" not in (view.blue, view.green)

@@ -51,9 +51,14 @@ def lines(found: Found) -> list[str]:
         goes_on = f"{after.handoff} goes on by itself, in phase {after.phase}" if after.open else "a gateway serves"
         return [*told, f"now    {goes_on}"]
     who = f"{found.start.side} has to be started (runtime {found.start.runtime})"
+    if found.serves:
+        who = f"{after.owner} serves on until {found.start.side} was started (runtime {found.start.runtime})"
     if found.keeper is not None:
         return [*told, f"now    {who}: its keeper, process {found.keeper}, does that"]
-    return [*told, f"now    nobody serves; {who}: handoff-journal run -- COMMAND"]
+    nobody = who if found.serves else f"nobody serves; {who}"
+    if found.stopped is not None:
+        return [*told, f"now    {nobody}: its keeper, process {found.stopped}, is stopped: kill -CONT {found.stopped}"]
+    return [*told, f"now    {nobody}: handoff-journal run -- COMMAND"]
 
 
 _WORDS = {"none": "nobody", "running": "runs", "stopped": "is stopped", "dead": "is dead"}

@@ -17,6 +17,7 @@ from journal.errors import Busy
 from journal.record import Draft, Writer
 from journal.store import Journal, Reader
 from replay.check import check
+from tests.builders import Child
 from tests.unit.gateway_hooks.homes import Home, a_home
 
 
@@ -123,6 +124,36 @@ def test_with_a_keeper_somebody_is_about_to_start(home: Home, capsys: pytest.Cap
             _lock(home.folder)
     finally:
         os.close(lock)
+
+
+_KEEPS = """
+import sys; from pathlib import Path; from gateway_hooks.keeper import _lock
+fd = _lock(Path(sys.argv[1])); print("up", flush=True); input()
+"""
+
+
+def test_a_keeper_that_is_stopped_starts_nobody(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    home.serve().system.end(home.blue)
+    with Child(_KEEPS, str(home.folder)) as child:
+        assert child.line() == "up"
+        keeper = home.system.identify(child.pid)
+        assert keeper is not None
+        assert resumed(home, capsys)[0] == 0
+        home.freeze(keeper)
+        code, answer = resumed(home, capsys)
+        assert (code, answer["keeper"], answer["start"]["side"]) == (1, None, "blue")
+        home.run("resume")
+        assert f"its keeper, process {child.pid}, is stopped: kill -CONT {child.pid}" in capsys.readouterr().out
+        home.system.end(keeper)
+
+
+def test_a_green_that_serves_on_until_blue_is_there_is_told(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    home.bake().say(home.system.me(), e.HandoffRollback(phase="baking", reason="operator"))
+    home.system.end(home.blue)
+    assert home.run("resume") == 1
+    out = capsys.readouterr().out
+    assert "nobody serves" not in out
+    assert "green serves on until blue was started (runtime same): handoff-journal run -- COMMAND" in out
 
 
 def test_it_is_said_in_words_too(home: Home, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from gateway_hooks.gateway import Finding
+from gateway_hooks.process import System
 
 Watcher = Literal["container", "systemd", "supervisor"]
 SUPERVISORS = {"tini", "docker-init", "dumb-init", "catatonit", "runsv", "s6-supervise", "supervise", "supervisord"}
@@ -72,6 +73,11 @@ def finding(folder: Path, pid: int, env: Mapping[str, str]) -> Finding:
         return Finding("service", "warning", f"process {pid} cannot be looked at: {error.strerror}")
     keeper = keeper_of(folder)
     if keeper is not None:
+        system = System()
+        process = system.identify(keeper)
+        if process is not None and system.probe(process) == "stopped":
+            text = f"process {keeper}, the keeper of this home, is stopped and starts nobody: kill -CONT {keeper}"
+            return Finding("service", "warning", text)
         under = f", in {unit}" if unit and unit_of(_text(keeper, "cgroup")) == unit else ""
         return Finding(
             "service", "ok", f"process {keeper} keeps this home{under}: a promote and a crash are its business"

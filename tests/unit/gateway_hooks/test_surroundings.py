@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from gateway_hooks import surroundings
+from gateway_hooks.process import System
 from gateway_hooks.surroundings import finding, keeper_of, unit_of, watcher
 from tests.builders import Child
-from tests.unit.gateway_hooks.homes import Home, parsed
+from tests.unit.gateway_hooks.homes import Home, freeze, parsed
 
 UNIT = {"INVOCATION_ID": "0" * 32}
 NOBODY = 2**22 + 1
@@ -104,6 +105,18 @@ def test_under_a_keeper_all_is_well(tmp_path: Path) -> None:
         said = finding(tmp_path, os.getpid(), {**UNIT, "SYSTEMD_EXEC_PID": str(os.getpid())})
         assert (said.severity, f"process {keeper.pid} keeps this home" in said.text) == ("ok", True)
     assert keeper_of(tmp_path) is None
+
+
+def test_a_keeper_that_is_stopped_is_a_warning(tmp_path: Path) -> None:
+    with Child("print('up', flush=True); input()", "-m", "gateway_hooks.cli", "run") as child:
+        assert child.line() == "up"
+        (tmp_path / "keeper").write_text(f"{child.pid:<20}")
+        system = System()
+        keeper = system.identify(child.pid)
+        assert keeper is not None
+        freeze(system, keeper)
+        said = finding(tmp_path, os.getpid(), {})
+        assert (said.severity, f"kill -CONT {child.pid}" in said.text) == ("warning", True)
 
 
 def test_another_program_with_the_keepers_former_pid_keeps_nothing(tmp_path: Path) -> None:

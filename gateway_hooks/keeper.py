@@ -6,15 +6,13 @@ judgement is ``replay.boot``'s. Whatever it needs is imported at once, so that i
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gateway_hooks import hanging, notifying, runtimes
+from gateway_hooks import hanging, kept, notifying, runtimes
 from gateway_hooks.book import Book
 from gateway_hooks.process import ENDS, ROLE, Family, System
 from gateway_hooks.settling import free_gate, settle
@@ -39,10 +37,6 @@ CODES = 256
 HUNG_S = notifying.HUNG_S
 REST_S, BUSY_S, CROWD_S = 1.0, 0.2, 0.05
 Seen = b.Seen
-
-
-class Kept(Busy):
-    """Another keeper minds this home."""
 
 
 class Keeper:
@@ -70,7 +64,7 @@ class Keeper:
         self._own = env.get(runtimes.RUNTIME, runtimes.SAME)
         self._world, self._family, self._steady_s = world, family, steady_s
         self._writer = Writer(world.me(), "keeper")
-        self._lock = _lock(folder)
+        self._lock = kept.lock(folder)
         self._book = Book(folder, world.now)
         self._cut_off: Process | None = None
         self._started: Process | None = None
@@ -383,18 +377,3 @@ class Unstartable(HandoffError):
 def _found(program: str) -> str:
     """The full path of a program, so that it stays the same one; as it is when there is none."""
     return shutil.which(program) or program
-
-
-def _lock(folder: Path) -> int | None:
-    """Be the only keeper of this home, for as long as this process lives. Raises ``Kept``."""
-    if not folder.is_dir():
-        return None
-    fd = os.open(folder / "keeper", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(fd, 20, 0).decode().strip()
-        os.close(fd)
-        raise Kept(f"process {holder} keeps this home already", hint="end it first") from None
-    os.pwrite(fd, f"{os.getpid():<20}".encode(), 0)
-    return fd

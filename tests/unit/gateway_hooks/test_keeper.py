@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +17,7 @@ import pytest
 from gateway_hooks import runtimes
 from gateway_hooks.hanging import SAMPLE_S, Without
 from gateway_hooks.keeper import Keeper, Unstartable
+from gateway_hooks.kept import Kept
 from gateway_hooks.process import Liveness
 from gateway_hooks.settling import settle
 from journal import events as e
@@ -436,6 +439,33 @@ def test_a_journal_that_cannot_be_written_keeps_nobody_from_being_started(
     parish.dies(blue, -9)
     assert parish.steps(until=2) is None
     assert len(parish.street.started) == 2
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["kept before", "kept for the first time"])
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC])
+def test_a_disk_that_cannot_be_written_keeps_nobody_from_being_started_and_a_second_keeper_out(
+    parish: Parish, monkeypatch: pytest.MonkeyPatch, number: int, named: bool
+) -> None:
+    is_open = os.open
+
+    def refused(path: Path, flags: int, mode: int = 0o777) -> int:
+        if Path(path).name == "keeper" and flags & (os.O_RDWR | os.O_CREAT):
+            raise OSError(number, os.strerror(number), str(path))
+        return is_open(path, flags, mode)
+
+    def full(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    os.close(parish.keeper._lock or -1)
+    if not named:
+        (parish.folder / "keeper").unlink()
+    monkeypatch.setattr(os, "open", refused)
+    monkeypatch.setattr(os, "pwrite", full)
+    again = parish.a_keeper()
+    again._step()
+    assert len(parish.street.started) == 1
+    with pytest.raises(Kept, match="keeps this home already"):
+        parish.a_keeper()
 
 
 def test_the_orphans_that_a_keeper_reaps_as_pid_1_are_not_remembered_for_ever(parish: Parish) -> None:

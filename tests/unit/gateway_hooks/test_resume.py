@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway_hooks.keeper import _lock
+from gateway_hooks.kept import lock
 from gateway_hooks.settling import settle
 from journal import events as e
 from journal.errors import Busy
@@ -115,20 +115,20 @@ def test_somebody_who_settles_the_dead_in_that_very_moment_does_not_disturb_it(
 
 def test_with_a_keeper_somebody_is_about_to_start(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     home.serve().system.end(home.blue)
-    lock = _lock(home.folder)
-    assert lock is not None
+    held = lock(home.folder)
+    assert held is not None
     try:
         code, answer = resumed(home, capsys)
         assert (code, answer["keeper"]) == (0, os.getpid())
         with pytest.raises(Busy):
-            _lock(home.folder)
+            lock(home.folder)
     finally:
-        os.close(lock)
+        os.close(held)
 
 
 _KEEPS = """
-import sys; from pathlib import Path; from gateway_hooks.keeper import _lock
-fd = _lock(Path(sys.argv[1])); print("up", flush=True); input()
+import sys; from pathlib import Path; from gateway_hooks.kept import lock
+fd = lock(Path(sys.argv[1])); print("up", flush=True); input()
 """
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway_hooks.process import System, undisturbed
-from gateway_hooks.settling import settle
-from journal.errors import Refused
+from gateway_hooks.settling import free_gate, settle
+from journal.errors import Busy, Refused
 from journal.events import HandoffFailed, Process, Side
 from journal.record import Draft, Writer
 from journal.store import Journal, Reader
@@ -25,6 +25,8 @@ from replay.decide import EndPeer, PeerIs, Say, Settle, deadline_passed
 from replay.fold import State, state_of
 
 LOOK_S = 0.1
+GATE_S = 10.0
+"""How long a word waits for the gate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,14 @@ class Resume:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._system = System()
-        self._journal = Journal(folder, self._system.now)
+        self._freed: Process | None = None
+        try:
+            self._journal = Journal(folder, self._system.now, deadline_s=GATE_S)
+        except Busy as error:  # who is stopped with the gate in its hands lets nobody write
+            self._freed = free_gate(self._system, error.holder)
+            if self._freed is None:
+                raise
+            self._journal = Journal(folder, self._system.now, deadline_s=GATE_S)
         self._writer = Writer(self._system.me(), "operator")
         self._stopped: dict[Process, int] = {}
 
@@ -116,7 +125,7 @@ class Resume:
             return action.event.TYPE, self._append(draft)
         process = head.process(action.side) or head.expected_green
         assert process is not None
-        how = "died"
+        how = "ended_stopped" if process == self._freed else "died"
         if isinstance(action, EndPeer):
             self._system.end(process)
             how = action.how

@@ -117,6 +117,27 @@ def freeze(system: System, child: Process) -> None:
     os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
 
 
+_HOLDS = """
+import fcntl, os, sys
+fcntl.flock(os.open(sys.argv[1], os.O_RDWR), fcntl.LOCK_EX)
+print("up", flush=True); input()
+"""
+
+
+@contextmanager
+def stopped_with_the_gate(home: Home, *, asked: bool = False) -> Iterator[Process]:
+    """A gateway that serves, or was asked for a handoff besides, and was stopped in the middle of an append."""
+    with Child(_HOLDS, str(home.folder / "gate")) as child:
+        blue = home.system.identify(child.pid)
+        assert blue is not None
+        home.say(blue, started(), connected(), health())
+        if asked:
+            home.request(frozen_s=0.2)
+        assert child.line() == "up"
+        home.freeze(blue)
+        yield blue
+
+
 @contextmanager
 def a_home(path: Path) -> Iterator[Home]:
     with Child(SLEEP) as blue, Child(SLEEP) as green:

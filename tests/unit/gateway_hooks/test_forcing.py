@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
@@ -19,8 +19,8 @@ from journal.errors import Busy, DiskTrouble, IllegalTransition, NothingHere
 from journal.events import Process
 from journal.record import Writer
 from journal.store import Journal
-from tests.builders import Child, connected, health, started
-from tests.unit.gateway_hooks.homes import Home
+from tests.builders import health, started
+from tests.unit.gateway_hooks.homes import Home, stopped_with_the_gate
 
 
 class Greens:
@@ -204,27 +204,6 @@ def test_a_gateway_that_cannot_write_is_not_ended_for_its_silence(home: Home, op
         force(operator)
     assert home.system.probe(home.blue) == "running"
     assert home.state().request is None
-
-
-_HOLDS = """
-import fcntl, os, sys
-fcntl.flock(os.open(sys.argv[1], os.O_RDWR), fcntl.LOCK_EX)
-print("up", flush=True); input()
-"""
-
-
-@contextmanager
-def stopped_with_the_gate(home: Home, *, asked: bool = False) -> Iterator[Process]:
-    """A gateway that serves, or was asked for a handoff besides, and was stopped in the middle of an append."""
-    with Child(_HOLDS, str(home.folder / "gate")) as child:
-        blue = home.system.identify(child.pid)
-        assert blue is not None
-        home.say(blue, started(), connected(), health())
-        if asked:
-            home.request(frozen_s=0.2)
-        assert child.line() == "up"
-        home.freeze(blue)
-        yield blue
 
 
 @pytest.mark.parametrize("asked", [False, True], ids=["at rest", "asked for a handoff"])

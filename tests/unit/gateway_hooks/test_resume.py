@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway_hooks import resuming
 from gateway_hooks.kept import lock
 from gateway_hooks.settling import settle
 from journal import events as e
@@ -18,7 +19,7 @@ from journal.record import Draft, Writer
 from journal.store import Journal, Reader
 from replay.check import check
 from tests.builders import Child
-from tests.unit.gateway_hooks.homes import Home, a_home
+from tests.unit.gateway_hooks.homes import Home, a_home, stopped_with_the_gate
 
 
 @pytest.fixture
@@ -72,6 +73,15 @@ def test_a_stopped_gateway_is_ended_once_it_was_stopped_for_long(
     home.serve().request(frozen_s=0.2).freeze(home.blue)
     assert deeds(home, capsys) == [f"ended blue, process {home.blue.pid}", "HANDOFF_FAILED"]
     assert home.system.probe(home.blue) == "dead"
+
+
+def test_one_that_was_stopped_with_the_gate_in_its_hands_is_ended_before_anything_else(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resuming, "GATE_S", 0.5)
+    with stopped_with_the_gate(home, asked=True) as blue:
+        assert deeds(home, capsys) == [f"ended blue, process {blue.pid}", "HANDOFF_FAILED"]
+    assert [loss.how for loss in home.state().losses] == ["ended_stopped"]
 
 
 def test_both_dead_before_the_bake_is_undone(home: Home, capsys: pytest.CaptureFixture[str]) -> None:

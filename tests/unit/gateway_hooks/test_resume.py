@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,28 @@ def test_one_that_was_stopped_with_the_gate_in_its_hands_is_ended_before_anythin
     with stopped_with_the_gate(home, asked=True) as blue:
         assert deeds(home, capsys) == [f"ended blue, process {blue.pid}", "HANDOFF_FAILED"]
     assert [loss.how for loss in home.state().losses] == ["ended_stopped"]
+
+
+def test_a_holder_of_the_gate_that_is_merely_slow_is_left_alone_and_named(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resuming, "GATE_S", 0.1)
+    with stopped_with_the_gate(home) as blue:
+        home.system.send(blue, signal.SIGCONT)
+        os.waitid(os.P_PID, blue.pid, os.WCONTINUED | os.WNOWAIT)
+        assert home.run("resume") == 75
+        assert f"held by process {blue.pid}" in capsys.readouterr().err
+        assert home.system.probe(blue) == "running"
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_request_that_its_gateway_has_not_taken_up_in_time_is_withdrawn(
+    home: Home, capsys: pytest.CaptureFixture[str], late: bool
+) -> None:
+    home.serve().request(requested_s=0.0 if late else 600.0)
+    assert deeds(home, capsys) == (["HANDOFF_FAILED"] if late else [])
+    assert home.state().head.phase == ("failed" if late else "requested")
+    assert resumed(home, capsys)[0] == 0
 
 
 def test_both_dead_before_the_bake_is_undone(home: Home, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from journal.errors import Busy, Refused
 from journal.events import HandoffFailed, Process, Side
 from journal.record import Draft, Writer
 from journal.store import Journal, Reader
-from replay.boot import SIDES, Leave, Seen, Start, View, keep
+from replay.boot import SIDES, Leave, Seen, Start, View, has_a_judge, keep
 from replay.decide import EndPeer, PeerIs, Say, Settle, deadline_passed
 from replay.fold import State, state_of
 
@@ -80,7 +80,7 @@ class Resume:
                 with suppress(Refused):  # somebody was faster, and may have said it in other words: look again
                     did.append(self._do(state, action))
                 continue
-            if action is None and "stopped" in (view.blue, view.green) and self._alone(view):
+            if action is None and any(view.of(s) == "stopped" and not has_a_judge(state, view, s) for s in SIDES):
                 time.sleep(LOOK_S)  # it has to be stopped for as long as the protocol says before it may be ended
                 continue
             start = action if isinstance(action, Start) else None
@@ -114,9 +114,6 @@ class Resume:
     def _is_stopped(self, pid: int) -> bool:
         process = self._system.identify(pid)
         return process is not None and self._system.probe(process) == "stopped"
-
-    def _alone(self, view: View) -> bool:
-        return "running" not in (view.blue, view.green)
 
     def _do(self, state: State, action: Say | Settle | EndPeer) -> tuple[str, int]:
         head = state.head

@@ -144,12 +144,12 @@ def _frozen(state: State, view: View) -> Seen | None:
     limit = state.limits.frozen_s if state.head.open else state.limits.silent_s
     for seen in _SEEN:
         stopped = view.of(seen) == "stopped" and view.stopped_s.get(seen, 0.0) >= limit
-        if stopped and (view.ending or not _has_a_judge(state, view, seen)):
+        if stopped and (view.ending or not has_a_judge(state, view, seen)):
             return seen
     return None
 
 
-def _has_a_judge(state: State, view: View, seen: Seen) -> bool:
+def has_a_judge(state: State, view: View, seen: Seen) -> bool:
     """Whether a living other side would end it. An owner at rest has none, nor a blue that owns and shall serve again, nor one whose
     green has not moved within the deadline."""
     head = state.head

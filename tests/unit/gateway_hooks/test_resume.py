@@ -19,7 +19,7 @@ from journal.errors import Busy
 from journal.record import Draft, Writer
 from journal.store import Journal, Reader
 from replay.check import check
-from tests.builders import Child
+from tests.builders import Child, health
 from tests.unit.gateway_hooks.homes import Home, a_home, stopped_with_the_gate
 
 
@@ -105,6 +105,18 @@ def test_a_request_that_its_gateway_has_not_taken_up_in_time_is_withdrawn(
     assert deeds(home, capsys) == (["HANDOFF_FAILED"] if late else [])
     assert home.state().head.phase == ("failed" if late else "requested")
     assert resumed(home, capsys)[0] == 0
+
+
+def test_a_stopped_owner_is_ended_though_the_other_side_still_finishes_its_turns(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who has handed over judges nobody."""
+    seq = home.serve().request(silent_s=0.2).come_to_bake().say(home.green, health())
+    home.say(home.blue, e.HandoffComplete(sample=seq))
+    home.freeze(home.green)
+    assert deeds(home, capsys) == [f"ended green, process {home.green.pid}"]
+    code, answer = resumed(home, capsys)
+    assert (code, answer["start"]["side"]) == (1, "green")
 
 
 def test_both_dead_before_the_bake_is_undone(home: Home, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,6 +58,7 @@ def force(
     limits: e.Limits,
     terms: e.HandoffTerms | None = None,
     command: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
     freed: Freed | None = None,
 ) -> str:
     """End the gateway that cannot hand over, and start green in its place; returns the handoff's id.
@@ -67,6 +68,7 @@ def force(
         runtime: Which program green runs; ``same`` is that of the gateway that is ended.
         bake_s, limits, terms: As for any handoff.
         command: How a gateway is started, where there is none left to look it up at.
+        env: With which environment then; ours where that is not said.
         freed: Who had to be ended before the journal could be opened.
     Raises:
         IllegalTransition: The gateway answers, another has taken its place meanwhile, or a handoff is not over.
@@ -81,9 +83,11 @@ def force(
     owner = _owner(state, system, journal.folder)
     alive = system.probe(owner) != "dead"
     if freed is not None and freed.process == owner:
-        line, env, folder = list(freed.line), dict(freed.env), freed.folder
+        line, env, folder = list(freed.line), freed.env, freed.folder
+    elif alive:
+        line, env, folder = belongings(owner)
     else:
-        line, env, folder = belongings(owner) if alive else ([], dict(os.environ), Path.cwd())
+        line, env, folder = [], os.environ if env is None else env, Path.cwd()
     line = list(command) or line
     chosen = runtimes.find(journal.folder, runtime)
     if not line and not (chosen.python and chosen.command):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -61,10 +61,16 @@ class Operator:
         return handoff
 
     def force(
-        self, runtime: str, bake_s: float, limits: e.Limits, terms: e.HandoffTerms | None, command: Sequence[str]
+        self,
+        runtime: str,
+        bake_s: float,
+        limits: e.Limits,
+        terms: e.HandoffTerms | None,
+        command: Sequence[str],
+        env: Mapping[str, str] | None = None,
     ) -> str:
         """The same without the help of a gateway that hangs or is gone: see ``forcing.force``."""
-        return force(self.journal, runtime, bake_s, limits, terms, command, self._freed)
+        return force(self.journal, runtime, bake_s, limits, terms, command, env, self._freed)
 
     def rollback(self) -> str:
         """Roll the open handoff back; returns its id. Raises ``NothingHere`` when none is open."""

@@ -68,7 +68,7 @@ def command(
             findings.require_fit(place, runtime, way_back=not no_way_back)
         terms = HandoffTerms(confirm_within_s=word_within, rules=named.health) if named.health or word_within else None
         if force:
-            handoff = operator.force(runtime, bake, named.limits, terms, gateway)
+            handoff = operator.force(runtime, bake, named.limits, terms, gateway, place.env())
         else:
             handoff = operator.promote(runtime, bake, named.limits, terms)
         return _watch(place, operator, handoff, bake, wait)

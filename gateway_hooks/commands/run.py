@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 
 import click
 
@@ -48,5 +47,5 @@ def command(place: Place, steady: float, hung: float, gateway: tuple[str, ...]) 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("watchdog").setLevel(logging.WARNING)
     system = System()
-    keeper = Keeper(place.folder, gateway, dict(os.environ), system, Family(system), steady_s=steady, hung_s=hung)
+    keeper = Keeper(place.folder, gateway, place.env(), system, Family(system), steady_s=steady, hung_s=hung)
     return keeper.run()

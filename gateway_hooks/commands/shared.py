@@ -72,6 +72,13 @@ class Place:
                 hint="name the home: --home DIR; if this is the home, restore its key",
             )
 
+    def env(self) -> dict[str, str]:
+        """Our environment for a gateway of this home: what it takes for its home is the one that was named here."""
+        env = dict(os.environ)
+        if self.folder == self.home / "handoff" and _told().resolve() != self.home.resolve():
+            env[HOME_VARIABLE] = str(self.home.absolute())
+        return env
+
     def emit(self, answer: object) -> None:
         """Print one JSON document to stdout."""
         click.echo(json.dumps(answer, indent=2))
@@ -95,9 +102,14 @@ class Given:
             folder = self.journal.parent
             home = self.home or (folder.parent if folder.name == "handoff" else folder)
             return Place(home, folder, self.journal, self.as_json)
-        home = self.home or Path(os.environ.get(HOME_VARIABLE, "").strip() or DEFAULT_HOME).expanduser()
+        home = self.home or _told()
         folder = home / "handoff"
         return Place(home, folder, folder / "journal.db", self.as_json)
+
+
+def _told() -> Path:
+    """Which home the environment names, as for Hermes."""
+    return Path(os.environ.get(HOME_VARIABLE, "").strip() or DEFAULT_HOME).expanduser()
 
 
 class Named(click.Path):

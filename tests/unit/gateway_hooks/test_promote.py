@@ -296,6 +296,29 @@ def test_a_home_whose_key_is_lost_is_kept_all_the_same(home: Home, capsys: pytes
     assert "restore its key" in capsys.readouterr().err
 
 
+TELLS = "import os, sys; open(sys.argv[1], 'w').write(os.environ.get('HERMES_HOME', 'nothing'))"
+
+
+@pytest.mark.parametrize("told", [None, "/elsewhere"])
+@pytest.mark.parametrize("words", [("run",), ("promote", "--force", "--no-wait")], ids=" ".join)
+def test_a_gateway_is_started_in_the_home_that_was_named(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str | None, words: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("HERMES_HOME", raising=False)
+    if told:
+        monkeypatch.setenv("HERMES_HOME", told)
+    if words[0] == "promote":
+        hanging(home)
+    monkeypatch.chdir(home.path.parent)
+    left = tmp_path / "left"
+    code = f"import sys; from gateway_hooks.commands import following; following.ALONE_S = 0; {_MAIN}"
+    typed_here = ["--home", home.path.name, *words, "--", sys.executable, "-c", TELLS, str(left)]
+    subprocess.run([sys.executable, "-P", "-c", code, *typed_here], timeout=WAIT_S, check=False)
+    assert left.read_text() == str(home.path)
+
+
+_MAIN = "from gateway_hooks.cli import main; sys.exit(main())"
+
 # ------------------------------------------------------------------------------------------- --dry-run and doctor
 
 

@@ -19,8 +19,8 @@ def bring(*paths: Path) -> None:
 
 
 def make_key(path: Path) -> None:
-    """Write 32 random bytes (0600) durably, unless some stand there; a file cut short before it was full names nobody yet."""
-    if path.exists() and path.stat().st_size == KEY_LENGTH:
+    """Write 32 random bytes (0600) durably, unless as many stand there; a file cut short before it was full names nobody yet."""
+    if path.exists() and path.stat().st_size >= KEY_LENGTH:  # with more in it there is a key that somebody can mend
         return
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:

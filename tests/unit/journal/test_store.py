@@ -111,6 +111,15 @@ def test_creating_again_changes_nothing(folder: Path, clock: Callable[[], Stamp]
     journal.close()
 
 
+def test_a_key_that_was_put_back_with_something_behind_it_is_not_written_over(folder: Path) -> None:
+    key = read_key(folder)
+    (folder / "key").write_bytes(key + b"\n")
+    create(folder, at_ns=2)
+    with pytest.raises(NoJournal, match="damaged"):
+        read_key(folder)
+    assert (folder / "key").read_bytes() == key + b"\n"
+
+
 def test_a_creation_that_was_cut_short_is_finished(tmp_path: Path, clock: Callable[[], Stamp]) -> None:
     folder = tmp_path / "handoff"
     folder.mkdir()

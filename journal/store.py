@@ -195,12 +195,27 @@ class Journal:
             for request in group:
                 request.receipts, request.error = (), error if request is first else twin(error)
         except BaseException:
-            self._line.put_back(group[1:])
+            self._leave_to_the_next(group[1:])
             raise
         if self._head.seq > before:
             self._bell.ring(self._head.seq, self._head.hash)
         for request in group[1:]:
             request.wake.release()
+
+    def _leave_to_the_next(self, requests: Sequence[Request]) -> None:
+        """We are interrupted, perhaps when all of them stand already: whoever does is told, the others wait on."""
+        left = []
+        for request in requests:
+            if request.receipts and self._stands(request.receipts[-1]):
+                request.wake.release()
+            else:
+                request.receipts, request.error = (), None
+                left.append(request)
+        self._line.put_back(left)
+
+    def _stands(self, receipt: Receipt) -> bool:
+        found = self._connection.execute("SELECT hash FROM events WHERE seq = ?", (receipt.seq,)).fetchone()
+        return found is not None and found[0] == receipt.hash
 
     def _at_once(self, drafts: Sequence[Draft], writer: Writer, stamp: Stamp) -> tuple[Receipt, ...] | None:
         """Append on the head that we have; None, and nothing written, when it may be an old one or a key stands already."""

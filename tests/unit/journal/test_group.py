@@ -210,6 +210,26 @@ def test_a_leader_that_is_interrupted_leaves_the_others_to_the_next(
     assert [callers[n].seqs() for n in (0, 2, 3)] == [[1], [2], [3]]
 
 
+def test_a_leader_that_is_interrupted_once_all_stands_leaves_nobody_to_be_written_again(
+    journal: Journal, shut: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, interrupted = Journal._in_order, threading.Event()
+
+    def in_order(self: Journal, group: Sequence[Request], stamp: object) -> None:
+        real(self, group, stamp)  # type: ignore[arg-type]
+        if len(group) > 1 and not interrupted.is_set():
+            interrupted.set()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "_in_order", in_order)
+    with shut.held():
+        callers = _line_up(journal, *[([NOTE] * n, THEM) for n in (1, 1, 2)], ([SEATLESS], THEM), ([NOTE], THEM))
+    assert isinstance(callers[1].failure(), KeyboardInterrupt)
+    assert [callers[n].seqs() for n in (0, 2, 4)] == [[1], [3, 4], [5]]
+    assert isinstance(callers[3].failure(), Refused)
+    assert journal.catch_up().seq == 5
+
+
 class _Interrupted:
     """A lock whose waiter is interrupted once, at the moment that ``at`` names."""
 

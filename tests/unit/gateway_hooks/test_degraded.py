@@ -304,7 +304,7 @@ def test_whom_a_side_has_ended_is_not_said_to_have_died_when_that_can_be_written
 def test_a_word_on_serving_alone_that_comes_after_the_trouble_is_over_does_not_outlast_the_next_append(
     manager: Manager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inbox, journal, me = manager._inbox, manager._journal, manager._writer.process
+    inbox, journal = manager._inbox, manager._journal
 
     def wrote_meanwhile(*_: object) -> ServeAlone:
         inbox.accept("telegram", "bot", (Update("1", "text", "ada", b"{}"),), 2)  # another thread's

@@ -390,6 +390,18 @@ def test_whom_it_has_ended_is_not_said_to_have_died_when_that_can_be_written_onl
         assert [r.event.how for r in reader.all() if isinstance(r.event, e.ProcessLost)] == ["ended_silent"]
 
 
+def test_where_nobody_counts_as_hung_no_silence_is_too_long(parish: Parish) -> None:
+    os.close(parish.keeper._lock or -1)
+    street: Any = parish.street
+    parish.keeper = Keeper(parish.folder, COMMAND, {}, street, street, hung_s=0.0)
+    parish.steps(until=1)
+    assert parish.street.started[0][3][SAMPLE_S] == "60"
+    silent = parish.serve()
+    parish.steps(until=2, most=2000)
+    assert parish.street.now_s > 1000.0
+    assert parish.street.status[silent] == "running"
+
+
 def test_a_gateway_that_goes_on_without_the_journal_is_left_alone(parish: Parish) -> None:
     parish.steps(until=1)
     without = parish.serve()

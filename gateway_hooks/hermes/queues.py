@@ -20,7 +20,7 @@ class Queues:
     def __init__(self, runner: Any) -> None:
         self._runner = runner
         self._inboxes: dict[int, tuple[Any, Inbox]] = {}
-        self._coming: set[str] = set()
+        self._coming: dict[object, str] = {}
         self._inside: Counter[str] = Counter()
         self._followups: dict[str, tuple[Inbox | None, str]] = {}
 
@@ -60,13 +60,11 @@ class Queues:
         if not inbox.merge(_update_id(into), update_id):
             into.platform_update_id = event.platform_update_id  # an event of Hermes' own now speaks for this message
 
-    def coming(self, event: Any) -> None:
-        """A task for the event was made and has not begun."""
-        self._coming.add(_update_id(event))
-
-    def arrived(self, event: Any) -> None:
-        """The task for the event has begun."""
-        self._coming.discard(_update_id(event))
+    def coming(self, event: Any) -> Callable[[], object]:
+        """A task for the event was made and has not begun; what is returned says that it has, or never will."""
+        token = object()
+        self._coming[token] = _update_id(event)
+        return lambda: self._coming.pop(token, None)
 
     @contextmanager
     def inside(self, event: Any) -> Iterator[None]:
@@ -126,7 +124,7 @@ class Queues:
 
     def _queued(self) -> set[str]:
         found = {_update_id(event) for event in self._waiting()}
-        return found | self._coming | {update_id for _, update_id in self._followups.values()}
+        return found | set(self._coming.values()) | {update_id for _, update_id in self._followups.values()}
 
     def empty(self) -> None:
         """Throw away everything that waits and that the journal has; what Hermes made itself stays."""

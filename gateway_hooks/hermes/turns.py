@@ -12,6 +12,7 @@ import asyncio
 import contextvars
 import logging
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -84,11 +85,11 @@ class Turns:
     def background(self, original: Callable[[Any, str], Awaitable[Any]]) -> Callable[[Any, str], Awaitable[Any]]:
         """Around ``_process_message_background``: the task that answers one event of a chat."""
 
-        async def carried(event: Any, session: str) -> Any:
+        async def carried(event: Any, session: str, arrived: Callable[[], object]) -> Any:
             frame = Frame(session)
             self._frames.add(frame)
             token = FRAME.set(frame)
-            self._queues.arrived(event)
+            arrived()
             try:
                 with self._queues.inside(event):
                     return await original(event, session)
@@ -104,8 +105,10 @@ class Turns:
                     self._frames.discard(frame)
 
         def process(event: Any, session: str) -> Awaitable[Any]:
-            self._queues.coming(event)
-            return carried(event, session)
+            arrived = self._queues.coming(event)
+            work = carried(event, session, arrived)
+            weakref.finalize(work, arrived).atexit = False  # cancelled before it begins, a task runs nothing of it
+            return work
 
         return process
 

@@ -14,7 +14,7 @@ import pytest
 from gateway_hooks.gateway import Ticket, Update
 from gateway_hooks.hermes import wire
 from gateway_hooks.hermes.hold import Hold, join_all
-from gateway_hooks.hermes.inbox import Inbox
+from gateway_hooks.hermes.inbox import LOOKS, Inbox
 from gateway_hooks.hermes.queues import Queues
 from gateway_hooks.hermes.turns import FRAME, STREAM, Turns, aside
 from gateway_hooks.inbox import Inbox as Ledger
@@ -57,6 +57,7 @@ class Chat:
             _running_agents={}, _queued_events={}, _session_key_for_source=lambda _: "chat", _startup_restore_in_progress=False
         )  # fmt: skip
         self.inbox, queues = Inbox(), Queues(runner)
+        self.queues = queues
         self.runner = runner
         queues.watch(SimpleNamespace(_pending_messages={}), self.inbox)
         self.turns = Turns(self.hold, queues, runner, lambda *_: None)
@@ -372,6 +373,23 @@ def test_a_remark_that_hermes_takes_for_the_answer_is_one(chat: Chat) -> None:
     chat.works = chat.remarks
     chat.runs(7, meanwhile=chat.ends_well)
     assert chat.became() == ["answered"]
+
+
+def test_a_message_whose_task_is_cancelled_before_it_begins_is_not_waited_for_as_if_it_were_coming(chat: Chat) -> None:
+    chat.comes(7)
+    chat.inbox.carry("7")
+
+    async def play() -> None:
+        event = SimpleNamespace(platform_update_id=7)
+        task = asyncio.ensure_future(chat.turns.background(lambda *_: nothing())(event, "chat"))
+        assert chat.queues.holds("7")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(play())
+    for _ in range(LOOKS):
+        dropped = chat.inbox.strays(chat.queues.ids())
+    assert dropped == ("7",), "it is fed again"
 
 
 def test_a_turn_whose_task_is_cancelled_again_and_again_while_it_is_opened_does_not_stay_open(chat: Chat) -> None:

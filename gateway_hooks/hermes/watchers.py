@@ -149,11 +149,11 @@ class Watchers:
     def _watching(self, original: Callable[[dict[str, Any]], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def watch(watcher: dict[str, Any]) -> Any:
             name = str(watcher.get("session_id"))
-            if not self._hold.held:
-                self._parked[name] = watcher
-                return None
             self._running[name] = (watcher, asyncio.current_task())
             try:
+                if not self._hold.held:
+                    self._parked[name] = watcher
+                    return None
                 return await original(watcher)
             finally:
                 if self._running.get(name, (None, None))[1] is asyncio.current_task():

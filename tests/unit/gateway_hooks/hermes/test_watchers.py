@@ -84,7 +84,9 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Play], tu
         monkeypatch.setattr(watchers, "module", lambda _: found)
 
         async def go() -> None:
-            what(Watchers(runner, Hold(held=True, green=True)), registry)
+            done = what(Watchers(runner, Hold(held=True, green=True)), registry)
+            if asyncio.iscoroutine(done):
+                await done
             for _ in range(3):
                 await asyncio.sleep(0)
 
@@ -181,3 +183,22 @@ def test_who_lets_go_brings_the_list_up_to_date_though_it_holds_nothing_any_more
 
     registry, _ = play(park)
     assert registry.written == 1
+
+
+def test_one_whose_watch_was_resumed_when_the_adapters_were_anothers_already_is_watched_the_next_time(
+    play: Any,
+) -> None:
+    """What follows a connection may take longer than it lasts."""
+
+    async def resume_too_late(mine: Watchers, registry: Registry) -> None:
+        registry._running["proc_1"] = Process("proc_1")
+        mine._parked["proc_1"] = WATCH
+        mine._hold.set(False)
+        mine.resume()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        mine._hold.set(True)
+        mine.resume()
+
+    _, watched = play(resume_too_late)
+    assert watched == ["proc_1"]

@@ -20,7 +20,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
-from gateway_hooks import book, orders, seat
+from gateway_hooks import book, kept, orders, seat
 from gateway_hooks import keeper as keeping
 from journal import events as e
 from journal.errors import Busy, DiskTrouble, HandoffError
@@ -538,7 +538,7 @@ class Simulation:
             (book, "Reader", lambda _path: reader),
             (book, "Journal", partial(machine.open_journal, self)),
             (keeping, "threading", SimpleNamespace(Thread=lambda **_options: SimpleNamespace(start=lambda: None))),
-            (keeping, "_lock", lambda _folder: None),
+            (kept, "lock", lambda _folder: None),
         ]
         before = [(module, name, getattr(module, name)) for module, name, _ in swapped]
         watch = _Watch(self)

@@ -21,7 +21,7 @@ from gateway_hooks.kept import Kept
 from gateway_hooks.process import Liveness
 from gateway_hooks.settling import settle
 from journal import events as e
-from journal.errors import Busy, HandoffError
+from journal.errors import Busy, DiskTrouble, HandoffError
 from journal.events import Process
 from journal.record import Draft, Receipt, Stamp, Writer
 from journal.store import Journal, Reader, create
@@ -388,6 +388,49 @@ def test_whom_it_has_ended_is_not_said_to_have_died_when_that_can_be_written_onl
     parish.steps(most=50)
     with closing(Reader(parish.folder / "journal.db")) as reader:
         assert [r.event.how for r in reader.all() if isinstance(r.event, e.ProcessLost)] == ["ended_silent"]
+
+
+def test_one_that_was_stopped_twice_for_a_moment_is_not_ended_for_both_together(parish: Parish) -> None:
+    parish.steps(until=1)
+    who = parish.serve()
+    for _ in range(2):
+        parish.street.status[who] = "stopped"
+        began_s = parish.street.now_s
+        while parish.street.now_s - began_s < 10.0:
+            parish.keeper._step()
+        assert parish.street.status[who] == "stopped", "15 s are the measure, at rest"
+        parish.street.status[who] = "running"
+        parish.keeper._step()
+
+
+def test_after_a_pause_in_which_nobody_ran_nobody_is_ended_for_his_silence(parish: Parish) -> None:
+    parish.steps(until=1)
+    blue, green = parish.bake()
+    parish.dies(blue, -9)
+    parish.say(green, *[d.event for d in settle(parish.journal.catch_up(), "blue", blue, "died")])
+    parish.keeper._step()
+    parish.street.now_s += 600.0
+    for _ in range(20):
+        parish.keeper._step()
+    assert parish.street.status[green] == "running"
+    parish.steps(most=200)
+    assert parish.street.status[green] == "dead", "it is silent, and the keeper has seen that"
+
+
+def test_what_could_not_be_written_is_said_once_it_can(parish: Parish, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise DiskTrouble("the disk is full")
+
+    parish.steps(until=1)
+    blue = parish.serve()
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "append", full)
+        parish.dies(blue, -9)
+        parish.steps(until=2)
+        parish.steps(most=5)
+    assert parish.journal.catch_up().blue == blue
+    parish.steps(most=100)
+    assert parish.journal.catch_up().blue is None
 
 
 def test_where_nobody_counts_as_hung_no_silence_is_too_long(parish: Parish) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway_hooks.hanging import IDLE_SAMPLE_S, Without, may_write, patience_s, silent_at_rest, unheard_s
+from gateway_hooks.hanging import IDLE_SAMPLE_S, Trials, Without, may_write, patience_s, silent_at_rest, unheard_s
 from journal import events as e
+from journal.events import Process
+from journal.record import Stamp
 from tests.builders import BLUE, GREEN, OPERATOR
 from tests.unit.replay.histories import BOOT, History, started
 
@@ -62,12 +64,38 @@ def test_a_record_in_which_nobody_was_ever_heard_tells_of_no_silence() -> None:
     assert not silent(History().wait(1000.0))
 
 
-def test_who_owns_no_more_takes_its_own_sign_down_and_not_that_of_the_next_owner(tmp_path: Path) -> None:
+def test_a_sign_is_taken_down_by_who_put_it_up_alone(tmp_path: Path) -> None:
     blue, green = Without(tmp_path, BLUE), Without(tmp_path, GREEN)
+    blue.show(True)
+    assert not may_write(tmp_path, BLUE)
+    assert may_write(tmp_path, GREEN)
+    blue.show(False)
+    assert may_write(tmp_path, BLUE)
     blue.show(True)
     green.show(True)
     blue.show(False)
-    assert not may_write(tmp_path, GREEN), "its keeper would end it for its silence"
+    assert not may_write(tmp_path, GREEN), "it still goes on without the journal"
     green.show(False)
     assert may_write(tmp_path, GREEN)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_time_without_a_break_counts_in_which_somebody_could_have_written(tmp_path: Path) -> None:
+    trials, now = Trials(tmp_path), 0.0
+
+    def could(who: Process | None, after_s: float) -> float:
+        nonlocal now
+        now += after_s
+        return trials.could_write_s(who, Stamp(0, int((100.0 + now) * 1e9)))
+
+    assert could(BLUE, 0.0) == 0.0
+    assert could(BLUE, 6.0) == 6.0
+    assert could(None, 1.0) == 0.0
+    assert could(BLUE, 1.0) == 0.0, "it was heard between"
+    assert could(BLUE, 6.0) == 6.0
+    sign = Without(tmp_path, BLUE)
+    sign.show(True)
+    assert could(BLUE, 6.0) == 0.0
+    sign.show(False)
+    assert could(BLUE, 6.0) == 0.0, "it counts from here"
+    assert could(BLUE, 6.0) == 6.0

@@ -13,7 +13,7 @@ from gateway_hooks.cli import main
 from gateway_hooks.process import System
 from gateway_hooks.settling import settle
 from journal import events as e
-from journal.events import Process
+from journal.events import Phase, Process
 from journal.folder import read_key
 from journal.pseudonyms import Pseudonyms, seal
 from journal.record import Draft, Record, Writer
@@ -125,14 +125,16 @@ print("up", flush=True); input()
 
 
 @contextmanager
-def stopped_with_the_gate(home: Home, *, asked: bool = False) -> Iterator[Process]:
-    """A gateway that serves, or was asked for a handoff besides, and was stopped in the middle of an append."""
+def stopped_with_the_gate(home: Home, *, phase: Phase = "idle") -> Iterator[Process]:
+    """A gateway that serves, or has come to ``requested`` or ``init`` besides, and was stopped in the middle of an append."""
     with Child(_HOLDS, str(home.folder / "gate")) as child:
         blue = home.system.identify(child.pid)
         assert blue is not None
         home.say(blue, started(), connected(), health())
-        if asked:
+        if phase in ("requested", "init"):
             home.request(frozen_s=0.2)
+        if phase == "init":
+            home.say(blue, e.GreenSpawned(green=home.green), e.HandoffInit(green=home.green))
         assert child.line() == "up"
         home.freeze(blue)
         yield blue

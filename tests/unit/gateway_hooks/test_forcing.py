@@ -16,7 +16,7 @@ from gateway_hooks.process import System
 from gateway_hooks.settling import settle
 from journal import events as e
 from journal.errors import Busy, DiskTrouble, IllegalTransition, NothingHere
-from journal.events import Process
+from journal.events import Phase, Process
 from journal.record import Writer
 from journal.store import Journal
 from tests.builders import health, started
@@ -206,17 +206,27 @@ def test_a_gateway_that_cannot_write_is_not_ended_for_its_silence(home: Home, op
     assert home.state().request is None
 
 
-@pytest.mark.parametrize("asked", [False, True], ids=["at rest", "asked for a handoff"])
+@pytest.mark.parametrize("phase", ["idle", "requested"])
 def test_the_command_too_ends_one_that_was_stopped_with_the_gate_in_its_hands(
-    home: Home, greens: Greens, monkeypatch: pytest.MonkeyPatch, asked: bool
+    home: Home, greens: Greens, monkeypatch: pytest.MonkeyPatch, phase: Phase
 ) -> None:
     monkeypatch.setattr(orders, "GATE_S", 0.1)
     monkeypatch.setattr(following, "ALONE_S", 0.1)
-    with stopped_with_the_gate(home, asked=asked) as blue:
+    with stopped_with_the_gate(home, phase=phase) as blue:
         assert home.run("promote", "--force", "--no-wait") == 1, "its green is no gateway"
     state = home.state()
     assert [(loss.process, loss.how) for loss in state.losses][:1] == [(blue, "ended_stopped")]
     assert [step.type for step in state.steps][:2] == ["HANDOFF_REQUESTED", "HANDOFF_INIT"]
+
+
+def test_where_it_is_refused_who_was_stopped_with_the_gate_in_its_hands_lives(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(orders, "GATE_S", 0.1)
+    with stopped_with_the_gate(home, phase="init") as blue:
+        assert home.run("promote", "--force") == 4
+        assert "h-1 is open, in phase init" in capsys.readouterr().err
+        assert home.system.probe(blue) == "stopped"
 
 
 def test_where_it_is_refused_a_request_that_stands_is_not_withdrawn(home: Home) -> None:

@@ -80,7 +80,7 @@ def test_one_that_was_stopped_with_the_gate_in_its_hands_is_ended_before_anythin
     home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resuming, "GATE_S", 0.5)
-    with stopped_with_the_gate(home, asked=True) as blue:
+    with stopped_with_the_gate(home, phase="requested") as blue:
         assert deeds(home, capsys) == [f"ended blue, process {blue.pid}", "HANDOFF_FAILED"]
     assert [loss.how for loss in home.state().losses] == ["ended_stopped"]
 

@@ -105,6 +105,11 @@ def force(
         line[0] = shutil.which(line[0], path=env.get("PATH")) or line[0]
     requested = e.HandoffRequested(handoff=handoff, runtime=runtime, bake_s=bake_s, limits=limits)
     asked = [requested, terms] if terms else [requested]
+
+    def look() -> State:
+        with closing(Reader(journal.path)) as reader:
+            return state_of(reader, state)
+
     with undisturbed():
         green = system.spawn(chosen.argv(line), env, journal.folder / f"{handoff}.green.log", folder=folder)
         try:
@@ -112,7 +117,7 @@ def force(
             _said(
                 journal,
                 system,
-                lambda head, freed: _take_over(head, state.head, system, green, asked, freed or already),
+                lambda head, freed: _take_over(head, state.head, system, green, asked, freed or already, look),
             )
         except HandoffError as error:
             system.end(green)
@@ -135,10 +140,19 @@ def _said(journal: Journal, system: System, do: Callable[[Head, Process | None],
 
 
 def _take_over(
-    head: Head, seen: Head, system: System, green: Process, asked: Sequence[e.Event], freed: Process | None
+    head: Head,
+    seen: Head,
+    system: System,
+    green: Process,
+    asked: Sequence[e.Event],
+    freed: Process | None,
+    look: Callable[[], State],
 ) -> list[Draft]:
     """End the owner; its end, the request and green's name, to be appended before anybody else can say a word: the keeper wakes when
-    the owner dies, would settle it first, and start it again."""
+    the owner dies, would settle it first, and start it again.
+
+    What was seen of it before is looked at again: until here it may have waited for the gate, and go on by now.
+    """
     owner = seen.owning
     assert owner is not None
     withdrawn = head.phase == "requested" and head.handoff == seen.handoff
@@ -157,6 +171,8 @@ def _take_over(
             )
         drafts += settle(head, other, left, "died")
     found = "stopped" if owner == freed else system.probe(owner)
+    if found == "running":
+        _require_silent(look(), system, owner)
     how = {"dead": "died", "stopped": "ended_stopped", "running": "ended_silent"}[found]
     system.end(owner)
     drafts += map(Draft, asked)
@@ -200,17 +216,21 @@ def _owner(state: State, system: System, folder: Path) -> Process:
         now = system.now()
     if system.probe(owner) != "running":
         return owner
-    if not silent_at_rest(state, now, owner.boot):
-        raise IllegalTransition(
-            f"process {owner.pid} has given a sign of life within {patience_s(state):g} s",
-            hint="promote it without --force; when it hangs, wait that long",
-        )
+    _require_silent(state, system, owner)
     if not may_write(folder, owner):
         raise IllegalTransition(
             f"process {owner.pid} could not say in its journal that it is well",
             hint=f"let it write again ('handoff-journal doctor' looks why it cannot), or end it: kill -9 {owner.pid}; then again",
         )
     return owner
+
+
+def _require_silent(state: State, system: System, owner: Process) -> None:
+    if not silent_at_rest(state, system.now(), owner.boot):
+        raise IllegalTransition(
+            f"process {owner.pid} has given a sign of life within {patience_s(state):g} s",
+            hint="promote it without --force; when it hangs, wait that long",
+        )
 
 
 def handoff_id(now: Stamp) -> str:

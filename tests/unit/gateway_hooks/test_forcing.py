@@ -131,6 +131,26 @@ def test_one_that_its_keeper_has_started_again_meanwhile_is_named_and_left_alone
     assert not greens.living()
 
 
+@pytest.mark.parametrize("was", ["silent", "stopped"])
+def test_one_that_gives_a_sign_of_life_before_the_gate_is_free_is_left_alone(
+    home: Home, operator: Operator, greens: Greens, monkeypatch: pytest.MonkeyPatch, was: str
+) -> None:
+    def wakes() -> None:
+        home.system.send(home.blue, signal.SIGCONT)
+        home.say(home.blue, health())
+        monkeypatch.setattr(hanging, "IDLE_SAMPLE_S", 60.0)
+
+    greens.then = wakes
+    home.serve()
+    if was == "stopped":
+        home.freeze(home.blue)
+    with pytest.raises(IllegalTransition, match=f"process {home.blue.pid} has given a sign of life"):
+        force(operator)
+    assert home.system.probe(home.blue) == "running"
+    assert home.state().request is None
+    assert not greens.living()
+
+
 def test_nobody_is_ended_while_the_other_side_of_the_last_handoff_finishes_its_turns(
     home: Home, operator: Operator
 ) -> None:

@@ -57,7 +57,8 @@ class Keeper:
 
         A gateway at rest that has given no sample for ``hung_s`` hangs; with 0 nobody is ended for that.
         """
-        self._folder, self._command = folder, [_found(command[0]), *command[1:]]
+        # by its full path, where it has one, so that it stays the same program
+        self._folder, self._command = folder, [shutil.which(command[0]) or command[0], *command[1:]]
         self._env = {name: value for name, value in env.items() if name not in (ROLE, runtimes.RUNTIME, *notifying.OWN)}
         self._hung_s = hung_s or float("inf")
         self._env[hanging.SAMPLE_S] = f"{hanging.sample_s(self._hung_s):g}"
@@ -116,6 +117,9 @@ class Keeper:
             return None
         self._tell(view)
         action = b.keep(self._state, view)
+        if isinstance(action, EndPeer):  # it may have spoken meanwhile: to look takes as long as the disk does
+            self._read()
+            action = b.keep(self._state, view)
         if isinstance(action, b.Leave):
             return action.code
         if action is None or not self._acted(action):
@@ -372,8 +376,3 @@ class Keeper:
 
 class Unstartable(HandoffError):
     """The very first start did not even come to a process."""
-
-
-def _found(program: str) -> str:
-    """The full path of a program, so that it stays the same one; as it is when there is none."""
-    return shutil.which(program) or program

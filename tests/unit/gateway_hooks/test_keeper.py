@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gateway_hooks import runtimes
+from gateway_hooks import hanging, runtimes
 from gateway_hooks.hanging import SAMPLE_S, Without
 from gateway_hooks.keeper import Keeper, Unstartable
 from gateway_hooks.kept import Kept
@@ -369,6 +369,25 @@ def test_a_gateway_at_rest_that_hangs_is_ended_and_started_again(parish: Parish)
     assert 330.0 <= parish.street.started[1][0] - since < 340.0
     with closing(Reader(parish.folder / "journal.db")) as reader:
         assert [r.event.how for r in reader.all() if isinstance(r.event, e.ProcessLost)] == ["ended_silent"]
+
+
+def test_a_gateway_that_gives_a_sign_of_life_while_it_is_tried_whether_it_could_is_left_alone(
+    parish: Parish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To try that takes as long as the disk does."""
+    parish.steps(until=1)
+    slow = parish.serve()
+    since, tried = parish.street.now_s, hanging.may_write
+
+    def wakes(folder: Path, who: Process) -> bool:
+        if 330.0 <= parish.street.now_s - since < 340.0:  # now it would be sure
+            parish.say(slow, health())
+        return tried(folder, who)
+
+    monkeypatch.setattr(hanging, "may_write", wakes)
+    while parish.street.now_s - since < 400.0:
+        parish.steps(most=5)
+    assert parish.street.status[slow] == "running"
 
 
 def test_whom_it_has_ended_is_not_said_to_have_died_when_that_can_be_written_only_later(

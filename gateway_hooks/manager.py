@@ -265,6 +265,7 @@ class Manager(threading.Thread):
             raise
         self._seen.polling = False
         self._inbox.let_go()
+        self._inbox.pay()  # what has come to be owed meanwhile, while it is ours to settle
         head = self._journal.catch_up()
         mine = [a for a, p in head.connected.items() if p == self._writer.process]
         clear = {wording.adapter(self._names, a): offset for a, offset in offsets.items()}

@@ -279,6 +279,33 @@ def test_a_side_that_finishes_its_turns_leaves_the_sign_of_the_owner_alone(
         assert not may_write(journal.folder, GREEN)
 
 
+def test_what_came_to_be_owed_while_the_gateway_let_go_is_paid_before_it_is_anothers_to_settle(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me, journal, inbox = manager._writer.process, manager._journal, manager._inbox
+    (merged,) = inbox.accept("telegram", "bot", (Update("1", "text", "ada", b"{}"),), 2)
+    journal.append(Draft(requested()), writer=Writer(OTHER, "operator"))
+    journal.append(*map(Draft, (e.GreenSpawned(green=GREEN), e.HandoffInit(green=GREEN))), writer=Writer(me, "blue"))
+    journal.append(Draft(started("green", serving=False)), writer=Writer(GREEN, "green"))
+    seq = journal.append(Draft(flushed()), writer=Writer(me, "blue"))[-1].seq
+    journal.append(Draft(e.HandoffAck(flushed_seq=seq, digests=DIGESTS)), writer=Writer(GREEN, "green"))
+    manager._state = state_of(manager._reader)
+
+    def pause() -> dict[str, int | None]:
+        with monkeypatch.context() as held:
+            held.setattr(journal, "append", never)
+            inbox.settle(merged.message, "merged")  # a turn of this gateway has it
+        return {}
+
+    def never(*_: Draft, writer: Writer) -> object:
+        raise Busy("held", holder=None)
+
+    monkeypatch.setattr(manager._gateway, "pause", pause)
+    manager._let_go(True)
+    assert journal.head.owner == "green"
+    assert journal.head.messages == {}, "green would begin it again"
+
+
 def test_whom_a_side_has_ended_is_not_said_to_have_died_when_that_can_be_written_only_later(
     manager: Manager, monkeypatch: pytest.MonkeyPatch
 ) -> None:

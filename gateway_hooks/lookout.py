@@ -67,7 +67,8 @@ class Lookout:
             self.last_seq, self.moved_ns = head.seq, now.mono_ns
         awake_s = (now.mono_ns - self.awake_ns) / 1e9
         stopped_s = (now.mono_ns - self.stopped_since_ns) / 1e9 if self.stopped_since_ns else 0.0
+        unsaid = head.owner != me and process in head.connected.values()  # whoever owns now waits for our word
         return View(
-            me, now, process.boot, peer_is, stopped_s, self.polling, self.loaded, self.loaded_seq,
+            me, now, process.boot, peer_is, stopped_s, self.polling or unsaid, self.loaded, self.loaded_seq,
             gateway.turns(), self.fault, self.peer_end, awake_s,
         )  # fmt: skip

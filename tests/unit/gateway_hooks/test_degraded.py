@@ -306,6 +306,34 @@ def test_what_came_to_be_owed_while_the_gateway_let_go_is_paid_before_it_is_anot
     assert journal.head.messages == {}, "green would begin it again"
 
 
+def test_a_side_that_has_let_go_says_so_though_it_could_not_at_first(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Green has seized, since blue was silent for a while, and connects once blue has said that it let go."""
+    me, journal = manager._writer.process, manager._journal
+    journal.append(Draft(connected()), writer=Writer(me, "blue"))
+    journal.append(Draft(requested()), writer=Writer(OTHER, "operator"))
+    journal.append(*map(Draft, (e.GreenSpawned(green=GREEN), e.HandoffInit(green=GREEN))), writer=Writer(me, "blue"))
+    journal.append(Draft(started("green", serving=False)), writer=Writer(GREEN, "green"))
+    seq = journal.append(Draft(flushed()), writer=Writer(me, "blue"))[-1].seq
+    for event in (e.HandoffAck(flushed_seq=seq, digests=DIGESTS), e.HandoffSeized(reason="silent")):
+        journal.append(Draft(event), writer=Writer(GREEN, "green"))
+    monkeypatch.setattr(manager._world, "probe", lambda _: "running")
+    append, busy = journal.append, [Busy("held", holder=None)]
+
+    def once(*drafts: Draft, writer: Writer) -> object:
+        if busy and isinstance(drafts[0].event, e.AdapterPaused):
+            raise busy.pop()
+        return append(*drafts, writer=writer)
+
+    monkeypatch.setattr(journal, "append", once)
+    with pytest.raises(Busy):
+        manager.step()
+    for _ in range(3):
+        manager.step()
+    assert journal.head.connected == {}
+
+
 def test_whom_a_side_has_ended_is_not_said_to_have_died_when_that_can_be_written_only_later(
     manager: Manager, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,8 @@ How a marker is judged, by the number of messages in its chat that answer it:
 
 - 0, not reported: **lost**.
 - 0, reported, and a request that would have answered it was begun: **ambiguous**, not lost.
-- 0, reported, but no such request was ever begun: **lost**, and the report is **unfounded**.
+- 0, reported, but no such request was ever begun: **lost**, and the report is **unfounded**; unless its process was hurt in the very
+  moment in which it began: that is **ambiguous**, since nobody can know.
 - 1: **answered**; when it was reported too, it is answered and ambiguous, for the reporter could not know.
 - 2 or more: **answered twice**, whatever was reported. To report a reply does not allow sending it again.
 
@@ -100,7 +101,12 @@ class Verdict:
 
 
 def judge(
-    said: Sequence[Said], calls: Sequence[Call], *, reported: Collection[str] = (), end_ns: int | None = None
+    said: Sequence[Said],
+    calls: Sequence[Call],
+    *,
+    reported: Collection[str] = (),
+    unknowable: Collection[str] = (),
+    end_ns: int | None = None,
 ) -> Verdict:
     """Judge a run.
 
@@ -108,6 +114,7 @@ def judge(
         said: What people wrote (`WireLog.said`).
         calls: What the gateways did (`WireLog.calls`), also calls still open.
         reported: Markers whose replies the journal reported as ambiguous.
+        unknowable: Markers of which nobody can know whether a request was begun (`knowable`): a report of them is founded.
         end_ns: Monotonic end of the time in which somebody should have listened; take it before the gateways are
             stopped. Without it, the last thing in the log.
     """
@@ -121,7 +128,7 @@ def judge(
         if marker in asked and asked[marker].chat_id == sent.chat_id
     ]
     count = {marker: sum(answer.marker == marker for answer in answers) for marker in asked}
-    begun = {marker for call in calls if _speaks(call) for marker in answered(call.text or "")}
+    begun = {marker for call in calls if _speaks(call) for marker in answered(call.text or "")} | set(unknowable)
     excused = {marker for marker in reported if marker in begun}
     unasked = [sent for sent in messages if _is_unasked(sent, asked)]
     gap_ns, gap_at_ns = longest_gap(calls, _end(said, calls) if end_ns is None else end_ns)

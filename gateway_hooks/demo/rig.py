@@ -62,6 +62,7 @@ class Rig:
         self.bot = BotApi(log_path=folder / "botapi.jsonl", who_is=WhoHolds())
         self.model = Model()
         self.state = State()
+        self.hurt: dict[int, int] = {}  # whom `kill_at` has hurt, by pid, and when: monotonic nanoseconds
         self._python = python
         self._installed = installed
         self._processes: list[Process] = []
@@ -146,8 +147,10 @@ class Rig:
                     victims = kill.victims(state)
                     for process in victims if kill.freeze or len(victims) > 1 else ():
                         self.system.freeze(process)  # of two, neither sees the other die
+                        self.hurt[process.pid] = time.monotonic_ns()
                     for process in victims if not kill.freeze else ():
                         self.system.end(process)
+                        self.hurt.setdefault(process.pid, time.monotonic_ns())
                     if victims:
                         bell.close()
                         return

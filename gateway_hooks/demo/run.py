@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from gateway_hooks.demo.judge import Verdict, judge
+from gateway_hooks.demo.knowable import unknowable
 from gateway_hooks.demo.load import FIRST_CHAT, Item, Player, plan
 from gateway_hooks.demo.markers import answered, mark, markers
 from gateway_hooks.demo.rig import GatewayName, Kill, Rig
@@ -170,7 +171,9 @@ async def _settled(rig: Rig, from_ns: int, *, timeout_s: float) -> Verdict:
         state, records = rig.read(), rig.records()
         said = [s for s in rig.bot.log.said if s.at_ns >= from_ns]
         calls = [c for c in rig.bot.log.calls if c.begin_ns >= from_ns]
-        verdict = judge(said, calls, reported=ambiguous_markers(rig, records), end_ns=time.monotonic_ns())
+        unknown = unknowable(records, said, calls, rig.hurt)
+        reported = ambiguous_markers(rig, records)
+        verdict = judge(said, calls, reported=reported, unknowable=unknown, end_ns=time.monotonic_ns())
         done = not verdict.lost and not state.head.messages and not state.head.turns
         if done or loop.time() > end:
             return verdict

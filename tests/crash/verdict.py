@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway_hooks.demo.judge import judge
+from gateway_hooks.demo.knowable import knowable_ns, slowest_ns
 from gateway_hooks.demo.markers import markers
 from journal import events as e
 from journal.bell import read_head
@@ -18,7 +19,6 @@ from journal.store import Reader
 from journal.verify import verify
 from replay.check import check
 from tests.crash.stage import Stage
-from tests.knowable import knowable_ns, slowest_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +112,13 @@ def _intents(records: Sequence[Record], of: Mapping[int, str]) -> dict[str, list
 
 
 def _just_intended(intents: Sequence[Record], notes: Sequence[dict[str, Any]], bound_ns: int) -> bool:
-    """Whether one of these was said by a process in the very moment in which it was hurt."""
+    """Whether one of these was said by a process in the very moment in which it was hurt.
+
+    The note is written first: who is hurt by another may say it in between.
+    """
     return any(
-        record.process.pid in note["victims"] and 0 <= note["at_ns"] - record.mono_ns <= bound_ns
+        record.process.pid in note["victims"]
+        and (0 if note["how"] == "thaw" else -bound_ns) <= note["at_ns"] - record.mono_ns <= bound_ns
         for record in intents
         for note in notes
     )

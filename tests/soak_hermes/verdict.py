@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 
 from gateway_hooks.demo.judge import Verdict, judge
+from gateway_hooks.demo.knowable import knowable_ns, slowest_ns
 from gateway_hooks.demo.markers import markers
 from gateway_hooks.demo.wire import Call
 from journal import events as e
@@ -23,7 +24,6 @@ from journal.record import Record
 from journal.store import Reader
 from journal.verify import verify
 from replay.check import check
-from tests.knowable import knowable_ns, slowest_ns
 from tests.soak_hermes.echo_plugin import NOTES
 from tests.soak_hermes.life import Soak
 from tests.soak_hermes.traffic import Line
@@ -139,7 +139,9 @@ class Book:
         """Whether its reply was intended by a process in the very moment in which it was killed."""
         intents = self._intents.get(self._accepted.get(str(update), 0), [])
         bound = knowable_ns(self.slowest_ns)
-        return any(0 <= self._kills.get(r.process.pid, 0) - r.mono_ns <= bound for r in intents)
+        return any(
+            abs(self._kills.get(r.process.pid, 0) - r.mono_ns) <= bound for r in intents
+        )  # noted before it is done
 
     def history(self, update: int) -> str:
         """The turns over it, for a person: who, and what it came to."""

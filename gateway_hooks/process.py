@@ -82,9 +82,9 @@ class System:
 
     def probe(self, process: Process) -> Liveness:
         """Whether that very incarnation lives; a zombie is dead (and reaped, if ours), a traced process counts as stopped."""
-        self.exit_code(process)
         found = _stat(process.pid)
         if process.boot != self._boot or found is None or found[1] != process.started or found[0] in "ZX":
+            self.exit_code(process)
             return "dead"
         return "stopped" if found[0] in "Tt" else "running"
 
@@ -139,7 +139,7 @@ class System:
                 with suppress(Unseen):
                     if self.probe(process) != "dead":
                         select.select([fd], [], [])
-                        self.exit_code(process, wait_s=REAPED_S)
+                    self.exit_code(process, wait_s=REAPED_S)
             finally:
                 os.close(fd)
             gone()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -130,7 +131,30 @@ def test_a_green_at_which_nobody_looks_is_reaped(system: System, tmp_path: Path)
     end = time.monotonic() + WAIT_S
     while system.identify(process.pid) is not None:
         assert time.monotonic() < end
-    assert system.exit_code(process) == 75
+    assert (
+        system.exit_code(process, wait_s=WAIT_S) == 75
+    )  # whoever has reaped it may still be about to note how it ended
+
+
+def test_one_that_ends_while_it_is_being_looked_at_is_reaped_all_the_same(
+    system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, tell = threading.Event(), System.exit_code
+    process = system.spawn([sys.executable, "-c", "raise SystemExit(75)"], {}, tmp_path / "log")
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+    def exit_code(which: System, of: Process, *, wait_s: float = 0.0) -> int | None:
+        if wait_s or ended.is_set():
+            return tell(which, of, wait_s=wait_s)
+        ended.set()
+        return None  # as long as its last thread is not gone
+
+    monkeypatch.setattr(System, "exit_code", exit_code)
+    gone = threading.Event()
+    system.watch(process, gone.set)
+    assert gone.wait(WAIT_S)
+    assert ended.is_set()
+    assert system.identify(process.pid) is None, "not even a zombie"
 
 
 def test_what_cannot_be_started_says_why(system: System, tmp_path: Path) -> None:

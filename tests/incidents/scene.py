@@ -207,10 +207,14 @@ class Scene:
         (self.home / "handoff" / "runtimes.toml").write_text(text)
 
     def signal(self, side: str, number: signal.Signals, what: str) -> None:
-        """Send a signal to a side, and note in which phase it hit."""
+        """Send a signal to a side, and note in which phase it hit: it goes no further before that is written down."""
         pid = self.pid(side)
-        os.kill(pid, number)
+        os.kill(pid, signal.SIGSTOP)
         self.note(what, side, pid=pid)
+        if number != signal.SIGSTOP:
+            os.kill(pid, number)
+            with suppress(ProcessLookupError):  # killed, and reaped already
+                os.kill(pid, signal.SIGCONT)
 
     def note(self, what: str, side: str | None, *, pid: int | None = None, **more: Any) -> None:
         """Write down what was done."""

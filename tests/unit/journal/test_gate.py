@@ -71,7 +71,7 @@ def test_two_gates_of_one_process_exclude_each_other(gate: Gate, tmp_path: Path)
     other = Gate(tmp_path / "gate")
     with gate.held(), pytest.raises(Busy), other.held(0.01):
         pass
-    with other.held(0.01):
+    with other.held():  # the abandoned attempt may have it for a moment
         pass
     other.close()
 
@@ -85,7 +85,7 @@ def test_busy_names_the_process_that_holds_the_gate(gate: Gate, tmp_path: Path) 
         assert str(holder.pid) in str(caught.value)
         holder.go()
         assert holder.line() == "free"
-    with gate.held(0.05):
+    with gate.held():  # as above
         assert gate.holder() == os.getpid()
 
 

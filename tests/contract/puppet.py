@@ -29,7 +29,7 @@ from journal.events import Side
 
 SOCKET = "CONTRACT_SOCKET"
 """Environment variable that says where the strings hang."""
-HOLD_S = 30.0
+HOLD_S = 120.0
 """No call of the ledger is held for longer, whatever the test forgot."""
 _GIVEN: dict[str, TypeAdapter[Any]] = {
     "take_up": TypeAdapter(Ticket),
@@ -246,8 +246,10 @@ def _serve(path: Path, targets: Mapping[str, object]) -> socketserver.BaseServer
         def handle(self) -> None:
             self.wfile.write(json.dumps(_pull(targets, json.loads(self.rfile.readline()))).encode() + b"\n")
 
-    server = socketserver.ThreadingUnixStreamServer(str(path), Pull)
+    bound = path.with_suffix(".new")
+    server = socketserver.ThreadingUnixStreamServer(str(bound), Pull)
     server.daemon_threads = True
+    bound.rename(path)  # who sees it there may pull: a socket that is bound and does not listen yet refuses
     threading.Thread(target=server.serve_forever, args=(0.05,), name="strings", daemon=True).start()
     return server
 

@@ -15,6 +15,7 @@ from gateway_hooks.demo.judge import Verdict, judge
 from gateway_hooks.demo.knowable import unknowable
 from gateway_hooks.demo.load import FIRST_CHAT, Item, Player, plan
 from gateway_hooks.demo.markers import answered, mark, markers
+from gateway_hooks.demo.model import Model
 from gateway_hooks.demo.rig import GatewayName, Kill, Rig
 from gateway_hooks.orders import Operator
 from journal.errors import HandoffError
@@ -31,7 +32,11 @@ LIMITS = Limits(sample_s=0.5, silent_s=5.0, frozen_s=1.0, requested_s=20.0, init
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to play. ``rate`` is messages per second, ``slow_s`` how long the slow turn takes, ``bake_s`` the bake."""
+    """What to play. ``rate`` is messages per second, ``slow_s`` how long the slow turn takes, ``bake_s`` the bake.
+
+    ``across``: the model takes that long from the handoff on, so that the slow turn is certainly in flight then. The reference
+    gateway has no model.
+    """
 
     gateway: GatewayName = "reference"
     messages: int = 60
@@ -42,6 +47,8 @@ class Options:
     rollback_in_bake: bool = False
     seed: int = 0
     python: str | None = None
+    limits: Limits = LIMITS
+    across: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,7 @@ async def run(folder: Path, options: Options, say: Say = lambda _: None) -> tupl
         HandoffError: It did not even come to a handoff.
     """
     rig = Rig(folder, options.gateway, python=options.python or sys.executable)
+    rig.model = Model(sleep=lambda seconds: _slowly(rig, options, seconds))
     async with rig:
         kept = options.kill is not None and options.kill.side == "both"
         say(f"starting the {options.gateway} gateway (blue){' with its keeper' if kept else ''}")
@@ -112,7 +120,7 @@ async def run(folder: Path, options: Options, say: Say = lambda _: None) -> tupl
         await rig.until(lambda s: s.head.phase in AT_REST, "the handoff ends", timeout_s=2 * BOOT_S + options.bake_s)
         await playing
         say("the handoff is over; waiting for the last answers")
-        verdict = await _settled(rig, from_ns, timeout_s=30 + options.slow_s)
+        verdict = await _settled(rig, from_ns, timeout_s=BOOT_S + options.slow_s)
         code = None
         if rig.read().head.phase == "complete" and not options.kill:
             code = await asyncio.to_thread(rig.system.exit_code, blue, wait_s=30)
@@ -137,9 +145,16 @@ def _plan(options: Options) -> tuple[Item, ...]:
 def _promote(rig: Rig, options: Options) -> str:
     operator = Operator(rig.journal)
     try:
-        return operator.promote("same", options.bake_s, LIMITS)
+        return operator.promote("same", options.bake_s, options.limits)
     finally:
         operator.close()
+
+
+async def _slowly(rig: Rig, options: Options, seconds: float) -> None:
+    """What a slow turn takes the model."""
+    if options.across:
+        await rig.until(lambda s: s.step("HANDOFF_ACTIVE") is not None, "the handoff", timeout_s=2 * BOOT_S)
+    await asyncio.sleep(seconds)
 
 
 def _roll_back(rig: Rig) -> None:

@@ -17,13 +17,16 @@ from gateway_hooks.demo.hermes_home import write_home
 from gateway_hooks.demo.judge import Verdict, judge
 from gateway_hooks.demo.load import FIRST_CHAT
 from gateway_hooks.demo.markers import answered, mark
+from gateway_hooks.demo.model import Model
 from gateway_hooks.demo.rig import MARK, Rig
 from gateway_hooks.demo.run import LIMITS, ambiguous_markers
 from gateway_hooks.orders import Operator
 from journal.events import Process
 from journal.record import Record
 
-WAIT_S = 30.0
+WAIT_S = 90.0
+PATIENT = LIMITS.model_copy(update={"silent_s": 20.0, "ack_s": 30.0, "active_s": 45.0})
+"""A gateway is not hung because the machine is busy otherwise."""
 PEOPLE = range(FIRST_CHAT, FIRST_CHAT + 100)
 PLUGIN = "handoff-journal"
 JOBS = "jobs"
@@ -63,6 +66,9 @@ class Life(Rig):
         config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(folder, "hermes", python=python, installed=journal)
+        self.model = Model(sleep=self._slowly)
+        self._quick = asyncio.Event()
+        self._quick.set()
         self._plugins = tuple(plugins)
         self._env = dict(env or {})
         self._config = config
@@ -95,7 +101,7 @@ class Life(Rig):
     async def polls(self, process: Process) -> None:
         """Wait until a process has begun to poll."""
         await self.bot.until(
-            lambda calls: any(c.method == "getUpdates" and c.pid == process.pid for c in calls), timeout_s=60
+            lambda calls: any(c.method == "getUpdates" and c.pid == process.pid for c in calls), timeout_s=WAIT_S
         )
 
     async def ends(self, process: Process, *, timeout_s: float = WAIT_S) -> int | None:
@@ -106,9 +112,9 @@ class Life(Rig):
 
     async def promote(self, *, bake_s: float) -> Process:
         """Ask for a handoff and wait for the bake; returns green."""
-        await asyncio.to_thread(self._order, lambda operator: operator.promote("same", bake_s, LIMITS))
+        await asyncio.to_thread(self._order, lambda operator: operator.promote("same", bake_s, PATIENT))
         state = await self.until(
-            lambda s: s.head.phase in ("baking", "failed", "rolled_back"), "the bake", timeout_s=60
+            lambda s: s.head.phase in ("baking", "failed", "rolled_back"), "the bake", timeout_s=WAIT_S
         )
         assert state.head.green is not None, self.read().head
         return state.head.green
@@ -116,12 +122,12 @@ class Life(Rig):
     async def roll_back(self) -> None:
         """Roll the open handoff back and wait until that is over."""
         await asyncio.to_thread(self._order, lambda operator: operator.rollback())
-        await self.until(lambda s: s.head.phase == "rolled_back", "the rollback", timeout_s=60)
+        await self.until(lambda s: s.head.phase == "rolled_back", "the rollback", timeout_s=WAIT_S)
 
     async def complete(self) -> None:
         """End the bake and wait until the handoff is complete."""
         await asyncio.to_thread(self._order, lambda operator: operator.complete())
-        await self.until(lambda s: s.head.phase == "complete", "the completion", timeout_s=60)
+        await self.until(lambda s: s.head.phase == "complete", "the completion", timeout_s=WAIT_S)
 
     def _order(self, give: Callable[[Operator], object]) -> None:
         operator = Operator(self.journal)
@@ -129,6 +135,20 @@ class Life(Rig):
             give(operator)
         finally:
             operator.close()
+
+    # ---- the model
+
+    def hold_slow(self) -> None:
+        """From now on what is slow takes the model until `let_slow_go`, and then its time."""
+        self._quick.clear()
+
+    def let_slow_go(self) -> None:
+        """Let the model answer what is slow."""
+        self._quick.set()
+
+    async def _slowly(self, seconds: float) -> None:
+        await self._quick.wait()
+        await asyncio.sleep(seconds)
 
     # ---- the people
 

@@ -26,7 +26,7 @@ def start_job(user_message: Any = "", **_: Any) -> None:
     found = _JOB.search(str(user_message))
     if found:
         go, done = found.groups()
-        command = f"for tick in $(seq 3000); do test -e {go} && break; echo tick; sleep 0.05; done; touch {done}"
+        command = f"for tick in $(seq 20000); do test -e {go} && break; echo tick; sleep 0.05; done; touch {done}"
         importlib.import_module("tools.terminal_tool").terminal_tool(command, background=True, notify_on_complete=True)
 
 

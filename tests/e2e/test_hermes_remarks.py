@@ -14,7 +14,6 @@ from tests.e2e.hermes_life import Life, Line, body
 from tests.hermes_venv import hermes_venv
 
 WHOLE, KILLED, ENDED = 101, 102, 103
-SLOW_S = 6.0
 CONFIG = {"display": {"platforms": {"telegram": {"interim_assistant_messages": True}}}}
 
 
@@ -32,10 +31,12 @@ class Remarks:
         self.lines[WHOLE] = self.life.say(WHOLE, STEPS)
         await self.life.answers(self.lines[WHOLE])
         for chat, how in ((KILLED, signal.SIGKILL), (ENDED, signal.SIGTERM)):
-            self.lines[chat] = self.life.say(chat, STEPS, slow_s=SLOW_S)
+            self.life.hold_slow()
+            self.lines[chat] = self.life.say(chat, STEPS, slow_s=0.1)
             await self.life.holds(lambda c=chat: REMARK in self.life.sends(c), "the remark is out")  # type: ignore[misc]
             self.life.system.send(gateway, how)
             await self.life.ends(gateway)
+            self.life.let_slow_go()
             gateway = await self.life.serve()
             await self.life.answers(self.lines[chat])
         await self.life.quiet()

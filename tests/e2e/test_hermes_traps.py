@@ -28,6 +28,8 @@ HOME, SLOW, SLOWEST, BATCH, ODD, NEW = 101, 110, 115, 112, 120, 130
 JOB, LATE_JOB = 140, 141
 CUT, TORN, THROWN, COMMAND = 150, 151, 152, 153
 PHONE = 491701234567
+LONG, GATHERS = 4000, {"HERMES_TELEGRAM_TEXT_BATCH_SPLIT_DELAY_SECONDS": "3"}
+"""So long a text waits so many seconds for its rest; other texts wait a fifth of a second, which a busy machine may sleep away."""
 HERMES_GIVES_UP_S = 4.5
 """Hermes tries a reply again 2 to 3 and 4 to 5 s later; 5 s are over when polling is restarted."""
 
@@ -76,12 +78,12 @@ class Handoffs:
         self._odd(ODD, "idle", said["first"])
         await life.answers(said["idle text"], said["idle edit"], said["idle album"])
         await life.quiet()
-        handing_over = asyncio.create_task(life.promote(bake_s=120))
-        await life.until(lambda s: s.head.green is not None, "green sits down", timeout_s=60)
-        said["slow"] = life.say(SLOW, slow_s=7.0)
-        said["slowest"] = life.say(SLOWEST, slow_s=10.0)
+        life.hold_slow()
+        said["slow"] = life.say(SLOW, slow_s=0.1)
+        said["slowest"] = life.say(SLOWEST, slow_s=3.0)
         await life.asked(said["slow"])
         await life.asked(said["slowest"])
+        handing_over = asyncio.create_task(life.promote(bake_s=120))
         await life.until(lambda s: s.head.phase != "init", "green has loaded", timeout_s=60)
         self._odd(ODD, "crossing", said["first"])
         who["green"] = await handing_over
@@ -89,6 +91,7 @@ class Handoffs:
         said["new"] = life.say(NEW)
         said["late job"] = self._job(LATE_JOB, "late")
         await life.answers(said["new"], said["late job"])
+        life.let_slow_go()
         await life.answers(said["behind text"], said["behind edit"], said["behind album"], said["slowest"])
         await life.quiet()
         self.routed_after_blue = life.routed()
@@ -310,14 +313,17 @@ class Restarts:
     async def _in_flight(self, life: Life, when: str) -> None:
         """A turn that runs, and a text that waits behind it."""
         said = self.lines
-        said[f"{when}, slow"] = life.say(SLOW, slow_s=4.0)
+        life.hold_slow()
+        said[f"{when}, slow"] = life.say(SLOW, slow_s=0.5)
         await life.asked(said[f"{when}, slow"])
         said[f"{when}, behind"] = life.say(SLOW)
         await life.confirmed(said[f"{when}, behind"])
 
     async def _batch(self, life: Life, when: str) -> dict[str, Line]:
-        """Texts that the platform has forgotten and that no turn has seen: they wait in memory to be merged."""
-        batch = {f"{when}, {name}": life.say(BATCH) for name in ("quick", "quicker")}
+        """Texts that the platform has forgotten and that no turn has seen: they wait in memory to be merged, being so long that
+        Hermes expects the rest of them."""
+        words = "what about " + LONG * "x"
+        batch = {f"{when}, {name}": life.say(BATCH, words) for name in ("quick", "quicker")}
         await life.confirmed(*batch.values())
         found = {marker for asked in life.model.asked for marker in asked.found}
         self.confirmed_unasked[when] = [line.marker for line in batch.values() if line.marker not in found]
@@ -326,6 +332,7 @@ class Restarts:
     async def _again(self, life: Life, when: str) -> Process:
         """While nobody polls somebody writes; then start the gateway as a service manager would."""
         self.lines[f"{when}, meanwhile"] = life.say(COMMAND)
+        life.let_slow_go()  # what was cut off has nobody who waits for it any more
         gateway = await life.serve()
         await life.answers(*(line for name, line in self.lines.items() if name.startswith(when)))
         await life.quiet()
@@ -334,7 +341,7 @@ class Restarts:
 
 @pytest.fixture(scope="module")
 def restarts(python: str, tmp_path_factory: pytest.TempPathFactory) -> Restarts:
-    told = Restarts(Life(tmp_path_factory.mktemp("restarts"), python))
+    told = Restarts(Life(tmp_path_factory.mktemp("restarts"), python, env=GATHERS))
     told.verdict = lived(told.life, told.play)
     return told
 

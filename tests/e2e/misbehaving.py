@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
+from gateway_hooks.demo import markers
 from gateway_hooks.gateway import Flushed, Health
 from gateway_hooks.reference import __main__ as reference
 from gateway_hooks.reference import gateway as port
@@ -23,7 +24,8 @@ from gateway_hooks.reference.sessions import Words
 from journal.errors import HandoffError
 
 FAULT = sys.argv.pop(1)
-HUNG = Path(sys.argv[sys.argv.index("--home") + 1]) / "hung"
+HOME = Path(sys.argv[sys.argv.index("--home") + 1])
+HUNG, GO = HOME / "hung", HOME / "go"
 _healthy = reference._agent
 _leaked: list[bytes] = []
 
@@ -37,15 +39,21 @@ async def _erring(_history: Sequence[Words], said: str) -> str:
     raise RuntimeError("the model is not there")
 
 
+async def _held(history: Sequence[Words], said: str) -> str:
+    """A slow turn takes until somebody lets it go."""
+    while markers.slow_s(said) and not GO.exists():
+        await asyncio.sleep(0.02)
+    return await _healthy(history, said)
+
+
 class Misbehaving(ReferenceGateway):
     """Well until it polls."""
+
+    _samples = 0
 
     async def _connect(self) -> None:
         await super()._connect()
         if FAULT == "hung":
-            self._loop.call_later(1.0, threading.Event().wait, 600.0)
-        elif FAULT == "hung once" and not HUNG.exists():
-            HUNG.touch()
             self._loop.call_later(1.0, threading.Event().wait, 600.0)
         elif FAULT == "lagging":
             self._loop.create_task(self._lag())
@@ -71,6 +79,10 @@ class Misbehaving(ReferenceGateway):
             self._poller.cancel()
 
     def sample(self) -> Health:
+        self._samples += 1
+        if FAULT == "hung once" and self._samples == 3 and not HUNG.exists():  # two stand in the record
+            HUNG.touch()
+            self._loop.call_soon_threadsafe(threading.Event().wait, 600.0)
         if FAULT == "silent" and self._polls > 2:
             threading.Event().wait(600.0)
         if FAULT == "patchy" and self._polls and time.monotonic() % 8 > 1:
@@ -91,7 +103,7 @@ class Sleepy(Lanes):
         await asyncio.sleep(600.0)
 
 
-_INSTEAD = {"slow": _slow, "erring": _erring}
+_INSTEAD = {"slow": _slow, "erring": _erring, "held": _held}
 reference.__dict__["ReferenceGateway"] = Misbehaving
 reference.__dict__["_agent"] = _INSTEAD.get(FAULT, _healthy)
 if FAULT == "stuck":

@@ -21,8 +21,8 @@ from replay.check import check
 from replay.fold import State
 from tests.builders import ROOT, WAIT_S
 
-SLOW_S = 6.0
-LIMITS = Limits(sample_s=0.5, silent_s=5.0, frozen_s=1.0, requested_s=20.0)
+LIMITS = Limits(sample_s=0.5, silent_s=15.0, frozen_s=1.0, requested_s=20.0)
+LOOKS = 4
 
 
 class Kept:
@@ -68,9 +68,14 @@ async def promote(rig: Rig, *, bake_s: float) -> None:
     await asyncio.to_thread(ask)
 
 
+def looks(rig: Rig, who: Process, *, after: int) -> int:
+    """How often that process has sampled since, and so had the occasion to decide something."""
+    return sum(r.type == "HEALTH_SAMPLED" and r.process == who and r.seq > after for r in rig.records())
+
+
 async def begin(rig: Rig, who: Process) -> None:
-    """Say something that takes that gateway seconds to answer, and wait until it is at it."""
-    rig.bot.say(FIRST_CHAT, mark("m1", slow_s=SLOW_S))
+    """Say something that a gateway of `_Held` answers when it is let go, and wait until that one is at it."""
+    rig.bot.say(FIRST_CHAT, mark("m1", slow_s=0.1))
     await rig.until(lambda s: who in [turn.holder for turn in s.head.turns.values()], "it begins", timeout_s=WAIT_S)
 
 
@@ -96,19 +101,24 @@ def test_a_killed_gateway_is_started_again_and_term_ends_both_with_its_exit_code
 
 @pytest.mark.parametrize("slow", ["blue", "green"])
 def test_term_in_the_bake_leaves_the_handoff_as_it_is_however_long_one_side_takes(tmp_path: Path, slow: str) -> None:
-    """The other side is gone seconds before it, and the next start is the new runtime's."""
+    """The other side is gone long before it, and the next start is the new runtime's."""
 
     async def life() -> None:
-        async with kept(tmp_path) as home:
-            rig, blue = home.rig, await home.served()
+        async with _Held(tmp_path, "reference") as rig:
+            home = Kept(rig, rig.start(keeper=("--steady", "0s")))
+            blue = await home.served()
             if slow == "blue":
                 await begin(rig, blue)
             await promote(rig, bake_s=3600.0)
             green = await home.served(lambda s: s.head.phase == "baking")
             if slow == "green":
                 await begin(rig, green)
-            said = rig.read().head.seq
+            said, (left, other) = rig.read().head.seq, (blue, green) if slow == "blue" else (green, blue)
             home.send(home.keeper, signal.SIGTERM)
+            await rig.until(lambda _: rig.system.probe(other) == "dead", "the other side is gone", timeout_s=WAIT_S)
+            gone = rig.read().head.seq
+            await rig.until(lambda _: looks(rig, left, after=gone) >= LOOKS, "it has looked around", timeout_s=WAIT_S)
+            rig.let_go()
             assert await home.ended() == 0
             after = {record.type for record in rig.records() if record.seq > said}
             assert "TURN_FINISHED" in after
@@ -223,12 +233,30 @@ def test_a_gateway_at_rest_whose_loop_hangs_is_ended_and_its_successor_serves(tm
     asyncio.run(life())
 
 
-class _HungOnce(Rig):
-    """Its first gateway hangs a second after it polls."""
+class _Misbehaving(Rig):
+    """Its gateways have a fault of `misbehaving`."""
+
+    fault: str
 
     def command(self) -> tuple[list[str], dict[str, str]]:
         words, env = super().command()
-        return [words[0], str(ROOT / "tests" / "e2e" / "misbehaving.py"), "hung once", *words[3:]], env
+        return [words[0], str(ROOT / "tests" / "e2e" / "misbehaving.py"), self.fault, *words[3:]], env
+
+
+class _HungOnce(_Misbehaving):
+    """Its first gateway hangs once it has given two samples."""
+
+    fault = "hung once"
+
+
+class _Held(_Misbehaving):
+    """Its gateways answer what is slow when they are let go."""
+
+    fault = "held"
+
+    def let_go(self) -> None:
+        """Now, and from now on."""
+        (self.home / "go").touch()
 
 
 BOTH: list[tuple[Phase, str]] = [("init", "rolled_back"), ("baking", "complete")]

@@ -35,7 +35,8 @@ from replay.fold import State
 from tests.hermes_venv import hermes_venv
 
 Way = Literal["reference", "hermes", "upgrade"]
-CHATS = 40
+MOST, LEAST = 40, 16
+"""So many chats at most, and at least; each is asked about in the end, which costs a turn."""
 BEFORE = 4
 """Chats that blue knows before the handoff; the others are green's alone."""
 IN_FLIGHT = range(FIRST_CHAT, FIRST_CHAT + 3)
@@ -110,7 +111,10 @@ async def keep(folder: Path, way: Way, messages: int) -> Kept:
         green = state.head.green
         assert state.head.phase == "baking", state.failure or state.rollback
         assert green is not None
-        traffic = plan(messages=messages, rate=RATE[way], chats=CHATS, slow_s=0.0, quick_pairs=messages // 25, seed=5)
+        chats_used = min(MOST, max(LEAST, messages // 4))
+        traffic = plan(
+            messages=messages, rate=RATE[way], chats=chats_used, slow_s=0.0, quick_pairs=messages // 25, seed=5
+        )
         await Player(rig.bot.say).play(traffic)
         await _all_answered(rig, [item.marker for item in traffic], 120)
         for place, chat in enumerate(IN_FLIGHT):

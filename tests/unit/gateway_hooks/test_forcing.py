@@ -172,7 +172,7 @@ def test_a_gateway_that_was_stopped_with_the_gate_in_its_hands_is_ended_and_take
         return append_after(journal, do, writer=writer)
 
     home.serve()
-    home.system.freeze(home.blue)
+    home.freeze(home.blue)
     monkeypatch.setattr(Journal, "append_after", held)
     handoff = force(operator)
     state = home.state()

@@ -133,7 +133,7 @@ def test_an_export_of_any_form_is_whole_while_somebody_appends(home: Home, tmp_p
     writing = threading.Thread(target=append)
     writing.start()
     try:
-        for n in range(6):
+        for n in range(3):
             target = tmp_path / f"copy-{n}"
             asked = subprocess.run(
                 [*FRONT_DOOR, "export", str(target), *([form] if form else []), "--home", str(home.path), "--json"],

@@ -21,7 +21,7 @@ from journal.pseudonyms import seal
 from journal.record import Draft, Record, Writer
 
 ROOT = Path(__file__).resolve().parent.parent
-WAIT_S = 20.0
+WAIT_S = 60.0
 """Bound of every wait; never asserted on."""
 
 ACCOUNT = "a_" + "0" * 16

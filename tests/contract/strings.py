@@ -18,7 +18,7 @@ from gateway_hooks.process import System
 from journal.events import Process, Side
 
 T = TypeVar("T")
-WAIT_S = 20.0
+WAIT_S = 60.0
 """Nothing that a test waits for takes longer."""
 LOOK_S = 0.02
 """How often a thing is looked at that does not say when it changes."""

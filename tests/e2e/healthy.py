@@ -31,8 +31,17 @@ RULES = {
     "samples": e.RuleLimits(least=8),
 }
 """Limits that show within seconds what the defaults show within minutes."""
-HEALTHY = {**RULES, "adapter": e.RuleLimits(floor=15.0), "slow": e.RuleLimits(floor=4.0, least=4)}
-"""The same, but that a poll of a quiet bot lasts 10 s, and a turn as long as its text asks for."""
+HEALTHY = {
+    **RULES,
+    "adapter": e.RuleLimits(floor=15.0),
+    "slow": e.RuleLimits(floor=4.0, least=4),
+    "waiting": e.RuleLimits(floor=10.0),
+    "loop": e.RuleLimits(floor=300.0, least=5),
+    "samples": e.RuleLimits(floor=0.85, least=8),
+}
+"""The same, but that a poll of a quiet bot lasts 10 s, a turn as long as its text asks for, and that a machine which is busy otherwise
+is nobody's fault."""
+PATIENT = LIMITS.model_copy(update={"silent_s": 15.0})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +89,7 @@ async def run_one(folder: Path, seed: int) -> Told:
         await asyncio.sleep(BEFORE_S)
         operator = Operator(rig.journal)
         try:
-            operator.promote("same", BAKE_S, LIMITS, e.HandoffTerms(rules=HEALTHY))
+            operator.promote("same", BAKE_S, PATIENT, e.HandoffTerms(rules=HEALTHY))
         finally:
             operator.close()
         state = await rig.until(lambda s: not s.head.open, "the handoff ends", timeout_s=120)

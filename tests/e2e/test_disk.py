@@ -24,7 +24,7 @@ from journal.store import create
 
 LIMITS = Limits(
     sample_s=0.2,
-    silent_s=2.0,
+    silent_s=4.0,
     frozen_s=1.0,
     requested_s=20.0,
     init_s=60.0,

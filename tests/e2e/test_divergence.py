@@ -66,7 +66,9 @@ async def misbehave(folder: Path, fault: str) -> tuple[State, list[Record], Verd
         await rig.until(lambda s: s.settled.get("answered", 0) >= 12, "blue has a record", timeout_s=60)
         operator = Operator(rig.journal)
         try:
-            limits = LIMITS.model_copy(update={"init_s": 6.0} if fault == "other" else {})
+            limits = LIMITS.model_copy(update={"init_s": 9.0} if fault == "other" else {})
+            if FIRES[fault]:  # the rule is to be first, on a busy machine too
+                limits = limits.model_copy(update={"silent_s": 15.0})
             operator.promote(
                 "bad",
                 60.0,

@@ -29,7 +29,7 @@ from journal.tail import Doorbell
 from replay.fold import State, fold
 from tests.unit.gateway_hooks.homes import freeze
 
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 
 
 class Town:

@@ -16,6 +16,7 @@ from tests.hermes_venv import hermes_venv
 
 BUSY, WORN, WORN_AGAIN, LAST = 101, 102, 103, 104
 TORN = "queued for background reconnection"
+LONG_S = 120.0
 WATCHED_S = 12.0
 """When Hermes' watcher has begun to look, the turn in flight still runs: its first look comes 10 s after the start."""
 METHODS = ("getUpdates", "getMe", "deleteWebhook")
@@ -48,9 +49,9 @@ class Outage:
         said["worn again"] = life.say(WORN_AGAIN, "worn out")
         await life.holds(lambda: life.log_of(0).count(TORN) == 2, "Hermes queues its adapter for reconnection")
         await asyncio.to_thread(life._order, lambda operator: operator.promote("same", 60, LIMITS))
-        state = await life.until(lambda s: s.head.phase == "rolled_back", "green gives up", timeout_s=30)
+        state = await life.until(lambda s: s.head.phase == "rolled_back", "green gives up", timeout_s=LONG_S)
         back = state.head.seq
-        await life.until(lambda s: bool(self._sampled(back)), "blue gives a sample", timeout_s=10)
+        await life.until(lambda s: bool(self._sampled(back)), "blue gives a sample", timeout_s=LONG_S)
         self.polls_while_deaf = self._sampled(back)
         life.bot.faults._refusals.clear()
         said["last"] = life.say(LAST)

@@ -19,8 +19,9 @@ HERMES = {"hermes_cli", "gateway", "tools", "agent", "plugins", "telegram", "run
           "acp_adapter", "tui_gateway", "hermes_constants", "hermes_state", "hermes_logging", "utils"}  # fmt: skip
 """Top-level modules of a Hermes installation."""
 
-DEMO_THAT_USES_THE_PROJECT = {"rig", "run"}
-"""Modules of ``gateway_hooks/demo`` that drive the project itself. The others are the world around it and must not know it."""
+DEMO_THAT_USES_THE_PROJECT = {"rig", "run", "knowable"}
+"""Modules of ``gateway_hooks/demo`` that drive the project itself or read its record. The others are the world around it and must
+not know it."""
 
 OWN_TABLES = Path("gateway_hooks/reference/sessions.py")
 """The embedded gateway is a gateway like another: what it keeps in a file of its own is not the journal's."""

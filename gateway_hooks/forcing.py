@@ -17,7 +17,7 @@ from pathlib import Path
 from gateway_hooks import runtimes
 from gateway_hooks.hanging import may_write, patience_s, silent_at_rest
 from gateway_hooks.process import FORCED, ROLE, System, belongings, undisturbed
-from gateway_hooks.settling import free_gate, settle
+from gateway_hooks.settling import free_gate_of, settle
 from journal import events as e
 from journal.errors import Busy, HandoffError, IllegalTransition, NothingHere, Refused
 from journal.events import Process
@@ -44,11 +44,10 @@ def free(folder: Path, system: System, busy: Busy) -> Freed:
     with closing(Reader(folder / "journal.db")) as reader:
         _owner(state_of(reader), system, folder)
     holder = system.identify(busy.holder) if busy.holder else None
-    if holder is None or system.probe(holder) != "stopped":
+    if holder is None:
         raise busy
-    freed = Freed(holder, *belongings(holder))
-    free_gate(system, holder.pid)
-    return freed
+    line, env, cwd = belongings(holder)
+    return Freed(free_gate_of(system, busy), line, env, cwd)  # it may go on by now
 
 
 def force(
@@ -133,9 +132,7 @@ def _said(journal: Journal, system: System, do: Callable[[Head, Process | None],
     try:
         journal.append_after(lambda head: do(head, None), writer=writer)
     except Busy as error:
-        freed = free_gate(system, error.holder)
-        if freed is None:
-            raise
+        freed = free_gate_of(system, error)
         journal.append_after(lambda head: do(head, freed), writer=writer)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gateway_hooks.forcing import Freed, force, free, handoff_id
 from gateway_hooks.process import System, undisturbed
-from gateway_hooks.settling import settle
+from gateway_hooks.settling import WORD_S, settle
 from journal import events as e
 from journal.errors import Busy, IllegalTransition, NothingHere, Refused
 from journal.head import Head
@@ -16,9 +16,6 @@ from journal.record import Draft, Record, Writer
 from journal.store import Journal, Reader
 from replay.decide import deadline_passed
 from replay.fold import State, state_of
-
-GATE_S = 10.0
-"""How long a word waits for the gate."""
 
 
 class Operator:
@@ -29,12 +26,12 @@ class Operator:
         self._system = System()
         self._freed: Freed | None = None
         try:
-            self.journal = Journal(folder, self._system.now, deadline_s=GATE_S)
+            self.journal = Journal(folder, self._system.now, deadline_s=WORD_S)
         except Busy as error:
             if not by_force:
                 raise
             self._freed = free(folder, self._system, error)
-            self.journal = Journal(folder, self._system.now, deadline_s=GATE_S)
+            self.journal = Journal(folder, self._system.now, deadline_s=WORD_S)
         self._writer = Writer(self._system.me(), "operator")
         self._opened_at = self.journal.head.seq
 

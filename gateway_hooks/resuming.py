@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway_hooks.process import System, undisturbed
-from gateway_hooks.settling import free_gate, settle
+from gateway_hooks.settling import WORD_S, free_gate_of, settle
 from journal.errors import Busy, Refused
 from journal.events import HandoffFailed, Process, Side
 from journal.record import Draft, Writer
@@ -25,8 +25,6 @@ from replay.decide import EndPeer, PeerIs, Say, Settle, deadline_passed
 from replay.fold import State, state_of
 
 LOOK_S = 0.1
-GATE_S = 10.0
-"""How long a word waits for the gate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +54,10 @@ class Resume:
         self._system = System()
         self._freed: Process | None = None
         try:
-            self._journal = Journal(folder, self._system.now, deadline_s=GATE_S)
+            self._journal = Journal(folder, self._system.now, deadline_s=WORD_S)
         except Busy as error:  # who is stopped with the gate in its hands lets nobody write
-            self._freed = free_gate(self._system, error.holder)
-            if self._freed is None:
-                raise
-            self._journal = Journal(folder, self._system.now, deadline_s=GATE_S)
+            self._freed = free_gate_of(self._system, error)
+            self._journal = Journal(folder, self._system.now, deadline_s=WORD_S)
         self._writer = Writer(self._system.me(), "operator")
         self._stopped: dict[Process, int] = {}
 

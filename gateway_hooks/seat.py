@@ -21,7 +21,7 @@ from gateway_hooks.inbox import Inbox
 from gateway_hooks.manager import Manager
 from gateway_hooks.notifying import OWN
 from gateway_hooks.process import FORCED, ROLE, System, argv, become
-from gateway_hooks.settling import free_gate, settle
+from gateway_hooks.settling import free_gate_of, settle
 from gateway_hooks.surroundings import watched
 from journal import events as e
 from journal.errors import Busy, HandoffError, Refused
@@ -152,7 +152,7 @@ def _taken(
             journal.append(*drafts, writer=writer)
             break
         except Busy as error:
-            freed.append(_freed_or_raise(system, error))
+            freed.append(free_gate_of(system, error))
         except Refused:  # somebody was faster: look again, unless nothing has moved
             if journal.catch_up().seq == head.seq:
                 raise
@@ -204,14 +204,7 @@ def _opened(folder: Path, system: System, freed: list[Process]) -> Journal:
         try:
             return Journal(folder, system.now, deadline_s=GATE_S)
         except Busy as error:
-            freed.append(_freed_or_raise(system, error))
-
-
-def _freed_or_raise(system: System, error: Busy) -> Process:
-    process = free_gate(system, error.holder)
-    if process is None:
-        raise error
-    return process
+            freed.append(free_gate_of(system, error))
 
 
 def _until_named(journal: Journal, me: Process, *, forced: bool) -> None:

@@ -6,11 +6,14 @@ import logging
 
 from gateway_hooks.process import World
 from journal import events as e
+from journal.errors import Busy
 from journal.events import Process, Side
 from journal.head import Head, verdicts
 from journal.record import Draft
 
 log = logging.getLogger("handoff_journal")
+WORD_S = 10.0
+"""How long the word of somebody at the keyboard waits for the gate."""
 
 
 def settle(head: Head, side: Side, process: Process, how: str) -> list[Draft]:
@@ -43,4 +46,12 @@ def free_gate(world: World, holder: int | None) -> Process | None:
         return None
     log.error("process %d is stopped and holds the journal's gate: ended", process.pid)
     world.end(process)
+    return process
+
+
+def free_gate_of(world: World, busy: Busy) -> Process:
+    """The same of who is named by what could not be done; raises that again where nobody was ended."""
+    process = free_gate(world, busy.holder)
+    if process is None:
+        raise busy
     return process

@@ -9,6 +9,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gateway_hooks.cli import main
 from gateway_hooks.process import System
 from gateway_hooks.settling import settle
@@ -118,15 +120,34 @@ def freeze(system: System, child: Process) -> None:
 
 
 _HOLDS = """
-import fcntl, os, sys
-fcntl.flock(os.open(sys.argv[1], os.O_RDWR), fcntl.LOCK_EX)
+import fcntl, os, signal, sys
+gate = os.open(sys.argv[1], os.O_RDWR)
+fcntl.flock(gate, fcntl.LOCK_EX)
+signal.signal(signal.SIGUSR1, lambda *_: fcntl.flock(gate, fcntl.LOCK_UN))
 print("up", flush=True); input()
 """
 
 
+def settled_first(home: Home, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Somebody else settles blue right before the next append of another journal than the home's."""
+    append = Journal.append
+
+    def late(journal: Journal, *drafts: Draft, writer: Writer) -> object:
+        monkeypatch.setattr(Journal, "append", append)
+        home.journal.append(
+            *settle(home.journal.catch_up(), "blue", home.blue, how), writer=Writer(home.green, "green")
+        )
+        return journal.append(*drafts, writer=writer)
+
+    monkeypatch.setattr(Journal, "append", late)
+
+
 @contextmanager
 def stopped_with_the_gate(home: Home, *, phase: Phase = "idle") -> Iterator[Process]:
-    """A gateway that serves, or has come to ``requested`` or ``init`` besides, and was stopped in the middle of an append."""
+    """A gateway that serves, or has come to ``requested`` or ``init`` besides, and was stopped in the middle of an append.
+
+    At SIGUSR1 it comes to its end.
+    """
     with Child(_HOLDS, str(home.folder / "gate")) as child:
         blue = home.system.identify(child.pid)
         assert blue is not None

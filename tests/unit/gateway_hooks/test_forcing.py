@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -9,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from gateway_hooks import hanging, orders
+from gateway_hooks import forcing, hanging, orders
 from gateway_hooks.commands import following
 from gateway_hooks.orders import Operator
-from gateway_hooks.process import System
+from gateway_hooks.process import System, belongings
 from gateway_hooks.settling import settle
 from journal import events as e
 from journal.errors import Busy, DiskTrouble, IllegalTransition, NothingHere
@@ -230,7 +231,7 @@ def test_a_gateway_that_cannot_write_is_not_ended_for_its_silence(home: Home, op
 def test_the_command_too_ends_one_that_was_stopped_with_the_gate_in_its_hands(
     home: Home, greens: Greens, monkeypatch: pytest.MonkeyPatch, phase: Phase
 ) -> None:
-    monkeypatch.setattr(orders, "GATE_S", 0.1)
+    monkeypatch.setattr(orders, "WORD_S", 0.1)
     monkeypatch.setattr(following, "ALONE_S", 0.1)
     with stopped_with_the_gate(home, phase=phase) as blue:
         assert home.run("promote", "--force", "--no-wait") == 1, "its green is no gateway"
@@ -242,11 +243,29 @@ def test_the_command_too_ends_one_that_was_stopped_with_the_gate_in_its_hands(
 def test_where_it_is_refused_who_was_stopped_with_the_gate_in_its_hands_lives(
     home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(orders, "GATE_S", 0.1)
+    monkeypatch.setattr(orders, "WORD_S", 0.1)
     with stopped_with_the_gate(home, phase="init") as blue:
         assert home.run("promote", "--force") == 4
         assert "h-1 is open, in phase init" in capsys.readouterr().err
         assert home.system.probe(blue) == "stopped"
+
+
+def test_one_that_goes_on_while_it_is_looked_up_how_it_was_started_lives(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def looked_up(process: Process) -> object:
+        home.system.send(process, signal.SIGUSR1)  # its append is done
+        home.system.send(process, signal.SIGCONT)
+        os.waitid(os.P_PID, process.pid, os.WCONTINUED | os.WNOWAIT)
+        monkeypatch.setattr(orders, "WORD_S", 60.0)
+        return belongings(process)
+
+    monkeypatch.setattr(orders, "WORD_S", 0.1)
+    monkeypatch.setattr(forcing, "belongings", looked_up)
+    with stopped_with_the_gate(home) as blue:
+        assert home.run("promote", "--force") == 75
+        assert f"held by process {blue.pid}" in capsys.readouterr().err
+        assert home.system.probe(blue) == "running"
 
 
 def test_where_it_is_refused_a_request_that_stands_is_not_withdrawn(home: Home) -> None:

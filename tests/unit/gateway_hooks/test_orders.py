@@ -8,13 +8,12 @@ import pytest
 
 from gateway_hooks.forcing import handoff_id
 from gateway_hooks.orders import Operator
-from gateway_hooks.settling import settle
 from journal import events as e
 from journal.errors import IllegalTransition, NothingHere
 from journal.record import Draft, Stamp, Writer
 from journal.store import Journal
 from tests.builders import health
-from tests.unit.gateway_hooks.homes import Home
+from tests.unit.gateway_hooks.homes import Home, settled_first
 
 
 @pytest.fixture
@@ -183,16 +182,7 @@ def test_a_promote_is_not_disturbed_by_green_who_settles_the_old_blue_in_that_ve
     seq = home.request().come_to_bake().say(home.green, health())
     home.say(home.blue, e.HandoffComplete(sample=seq))
     home.system.end(home.blue)
-    append = Journal.append
-
-    def late(journal: Journal, *drafts: Draft, writer: Writer) -> object:
-        monkeypatch.setattr(Journal, "append", append)
-        home.journal.append(
-            *settle(home.journal.catch_up(), "blue", home.blue, how), writer=Writer(home.green, "green")
-        )
-        return journal.append(*drafts, writer=writer)
-
-    monkeypatch.setattr(Journal, "append", late)
+    settled_first(home, monkeypatch, how)
     operator.promote("same", 60.0, e.Limits())
     assert (home.state().head.phase, home.state().head.blue) == ("requested", home.green)
 

@@ -13,14 +13,12 @@ import pytest
 
 from gateway_hooks import resuming
 from gateway_hooks.kept import lock
-from gateway_hooks.settling import settle
 from journal import events as e
 from journal.errors import Busy
-from journal.record import Draft, Writer
-from journal.store import Journal, Reader
+from journal.store import Reader
 from replay.check import check
 from tests.builders import Child, health
-from tests.unit.gateway_hooks.homes import Home, a_home, stopped_with_the_gate
+from tests.unit.gateway_hooks.homes import Home, a_home, settled_first, stopped_with_the_gate
 
 
 @pytest.fixture
@@ -79,7 +77,7 @@ def test_a_stopped_gateway_is_ended_once_it_was_stopped_for_long(
 def test_one_that_was_stopped_with_the_gate_in_its_hands_is_ended_before_anything_else(
     home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resuming, "GATE_S", 0.5)
+    monkeypatch.setattr(resuming, "WORD_S", 0.5)
     with stopped_with_the_gate(home, phase="requested") as blue:
         assert deeds(home, capsys) == [f"ended blue, process {blue.pid}", "HANDOFF_FAILED"]
     assert [loss.how for loss in home.state().losses] == ["ended_stopped"]
@@ -88,7 +86,7 @@ def test_one_that_was_stopped_with_the_gate_in_its_hands_is_ended_before_anythin
 def test_a_holder_of_the_gate_that_is_merely_slow_is_left_alone_and_named(
     home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resuming, "GATE_S", 0.1)
+    monkeypatch.setattr(resuming, "WORD_S", 0.1)
     with stopped_with_the_gate(home) as blue:
         home.system.send(blue, signal.SIGCONT)
         os.waitid(os.P_PID, blue.pid, os.WCONTINUED | os.WNOWAIT)
@@ -143,16 +141,7 @@ def test_somebody_who_settles_the_dead_in_that_very_moment_does_not_disturb_it(
 ) -> None:
     home.serve().hold("1")
     home.system.end(home.blue)
-    append = Journal.append
-
-    def late(journal: Journal, *drafts: Draft, writer: Writer) -> object:
-        monkeypatch.setattr(Journal, "append", append)
-        home.journal.append(
-            *settle(home.journal.catch_up(), "blue", home.blue, how), writer=Writer(home.green, "keeper")
-        )
-        return journal.append(*drafts, writer=writer)
-
-    monkeypatch.setattr(Journal, "append", late)
+    settled_first(home, monkeypatch, how)
     code, answer = resumed(home, capsys)
     assert (code, answer["start"]["side"]) == (1, "blue")
     assert home.state().settled == {"ambiguous": 1}

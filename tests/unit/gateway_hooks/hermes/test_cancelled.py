@@ -164,6 +164,7 @@ def test_a_turn_cut_off_wherever_it_waits_by_the_end_of_its_process_is_begun_aga
     journals: Callable[[], Journal], streamed: bool
 ) -> None:
     waits = Played(journals(), {}, streamed=streamed, told=True).task.waits
+    assert waits > 4
     for cancelled in cancellations(waits):
         played = Played(journals(), cancelled, streamed=streamed, told=True)
         chat, took = played.chat, played.platform.took
